@@ -1,0 +1,182 @@
+"""One table of operations routes, says who may ask, and writes the OpenAPI 3.1 document, so these cannot drift."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox import __version__
+from sandbox.api.problems import MEDIA, Problem
+from sandbox.core.errors import Invalid, NotIdentified
+from sandbox.core.terms import Participant
+from sandbox.exchange.exchange import Exchange
+
+MAX_BODY: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as a handler sees it: nothing of HTTP but what it needs."""
+
+    exchange: Exchange
+    path: dict[str, str]
+    query: dict[str, str]
+    accept: str
+    body: bytes
+    who: Participant | None
+
+    @property
+    def participant(self) -> Participant:
+        """Who asks.
+
+        Raises:
+            NotIdentified: nobody.
+        """
+        if self.who is None:
+            raise NotIdentified(
+                "identity.missing", "This needs an API token.", hint="Send Authorization: Bearer TOKEN."
+            )
+        return self.who
+
+
+Handler = Callable[[Asked], Response]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A method and path, what it takes and gives, and whether it needs a token."""
+
+    method: str
+    path: str
+    handler: Handler
+    out: Any
+    body: Any = None
+    status: int = 200
+    token: bool = True
+    media: tuple[str, ...] = ("application/json",)
+    parameters: tuple[str, ...] = ()
+    refusals: tuple[int, ...] = field(default=())
+
+
+def secret_of(request: Request) -> str | None:
+    """The bearer token of a request; None without one.
+
+    Raises:
+        NotIdentified: ``identity.missing`` when Authorization holds something else.
+    """
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, secret = header.partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise NotIdentified(
+            "identity.missing", "Authorization is no bearer token.", hint="Send Authorization: Bearer TOKEN."
+        )
+    return secret.strip()
+
+
+async def body_of(request: Request) -> bytes:
+    """The whole body, never more than ``MAX_BODY`` bytes of memory.
+
+    Raises:
+        Invalid: ``request.too_large``.
+    """
+    parts, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise Invalid("request.too_large", f"The body is over {MAX_BODY} bytes.", hint="Send less.")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def route(operation: Operation, exchange: Exchange) -> Route:
+    """The Starlette route of an operation; the handler runs on a thread, for the exchange blocks."""
+
+    async def endpoint(request: Request) -> Response:
+        unknown = request.query_params.keys() - {*operation.parameters}
+        if unknown:
+            raise Invalid("request.malformed", f"No parameter {min(unknown)[:40]!r} here.", hint="See /openapi.json.")
+        secret = secret_of(request) if operation.token else None
+        if operation.token and secret is None:
+            raise NotIdentified(
+                "identity.missing", "This needs an API token.", hint="Send Authorization: Bearer TOKEN."
+            )
+        body = await body_of(request) if operation.body is not None else b""
+
+        def answer() -> Response:
+            who = exchange.identify(secret) if secret is not None else None
+            accept = request.headers.get("accept", "*/*")
+            return operation.handler(
+                Asked(exchange, dict(request.path_params), dict(request.query_params), accept, body, who)
+            )
+
+        return await run_in_threadpool(answer)
+
+    return Route(operation.path, endpoint, methods=[operation.method])
+
+
+def decode(body: bytes, shape: Any) -> Any:
+    """A JSON body as one of our shapes.
+
+    Raises:
+        Invalid: ``request.malformed`` when it is no JSON, ``request.invalid`` when it has another shape.
+    """
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        raise Invalid("request.invalid", f"{what} ({where.strip('`') or '$'}).", hint="See /openapi.json.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Invalid("request.malformed", "The body is not JSON.", hint="Send application/json in UTF-8.") from None
+
+
+def _answers(operation: Operation, schema: dict[str, Any]) -> dict[str, Any]:
+    content = {media: {"schema": schema} if media == "application/json" else {} for media in operation.media}
+    statuses = {*operation.refusals, 400, 405, 500, 503} | ({401} if operation.token else set())
+    refused = {"description": "refused", "content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    return {str(operation.status): {"description": "done", "content": content}} | {
+        str(status): refused for status in sorted(statuses)
+    }
+
+
+def _described(operation: Operation, schema: dict[str, Any], taken: dict[str, Any] | None) -> dict[str, Any]:
+    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
+    text = {"type": "string"}
+    described: dict[str, Any] = {
+        "operationId": operation.handler.__name__,
+        "summary": (inspect.getdoc(operation.handler) or "").partition("\n")[0],
+        "parameters": [{"name": name, "in": "path", "required": True, "schema": text} for name in names]
+        + [{"name": name, "in": "query", "required": False, "schema": text} for name in operation.parameters],
+        "responses": _answers(operation, schema),
+        "security": [{"token": []}] if operation.token else [],
+    }
+    if taken is not None:
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": taken}}}
+    return described
+
+
+def openapi(operations: tuple[Operation, ...]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the table."""
+    outs = [operation.out for operation in operations]
+    bodies = [operation.body for operation in operations if operation.body is not None]
+    schemas, components = msgspec.json.schema_components(
+        [*outs, *bodies, Problem], ref_template="#/components/schemas/{name}"
+    )
+    out_schemas, taken = iter(schemas[: len(outs)]), iter(schemas[len(outs) :])
+    paths: dict[str, Any] = {}
+    for operation, schema in zip(operations, out_schemas, strict=True):
+        body = next(taken) if operation.body is not None else None
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, schema, body)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Data-exchange sandbox", "version": __version__},
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }

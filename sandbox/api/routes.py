@@ -1,0 +1,179 @@
+"""The handlers of the HTTP API: each translates one request to one use case and decides nothing."""
+
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from sandbox.api import render
+from sandbox.api.operations import Asked, Operation, decode
+from sandbox.api.shapes import (
+    AgreementView,
+    Alive,
+    DatasetView,
+    OfferView,
+    PartView,
+    QueryAnswer,
+    QueryBody,
+    Ready,
+    VolumeAnswer,
+    dataset_view,
+    offer_view,
+    volume_view,
+)
+from sandbox.core.canonical import parse
+from sandbox.core.errors import Invalid, NotFound
+from sandbox.core.terms import Role
+from sandbox.exchange.query import QueryRequest, Result
+
+DIMENSIONS: Final = ("day", "provider", "buyer", "dataset", "sector")
+_RESULT_MEDIA: Final = (render.JSON, render.CSV, render.ARROW)
+
+
+def _json(answer: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(answer), status, media_type=render.JSON)
+
+
+def healthz(asked: Asked) -> Response:
+    """Whether the process answers."""
+    return _json(Alive("ok"))
+
+
+def readyz(asked: Asked) -> Response:
+    """Whether database, log, decision point and jail are ready."""
+    parts = {name: PartView(part.ready, part.says) for name, part in asked.exchange.status().items()}
+    ready = all(part.ready for part in parts.values())
+    return _json(Ready(ready, parts), 200 if ready else 503)
+
+
+def list_datasets(asked: Asked) -> Response:
+    """The catalogue: the newest version of each dataset."""
+    return _json([dataset_view(version) for version in asked.exchange.datasets()])
+
+
+def list_offers(asked: Asked) -> Response:
+    """Every offer, with its signed document."""
+    exchange = asked.exchange
+    return _json([offer_view(offer, parse(exchange.offer_envelope(offer.id))) for offer in exchange.offers()])
+
+
+def list_agreements(asked: Asked) -> Response:
+    """The caller's agreements, on either side."""
+    rows = asked.exchange.agreements(asked.participant.id)
+    return _json([AgreementView(row.id, row.dataset, row.provider, row.buyer, row.state) for row in rows])
+
+
+def create_agreement(asked: Asked) -> Response:
+    """Hand in an agreement that buyer and provider signed; the exchange countersigns and records it."""
+    envelope = parse(asked.body)
+    contract = envelope.get("contract")
+    parties = {contract.get("assigner"), contract.get("assignee")} if isinstance(contract, dict) else set()
+    if asked.participant.id not in parties:  # a token never signs, and nobody hands in others' contracts
+        raise NotFound(
+            "agreement.foreign", "You are no party to this agreement.", hint="Sign in as its buyer or provider."
+        )
+    agreement = asked.exchange.agree(asked.body)
+    view = AgreementView(agreement.id, agreement.dataset, agreement.provider, agreement.buyer, "in_force")
+    return _json(view, 201)
+
+
+def negotiated(accept: str) -> str:
+    """The result's media type: what Accept asks for, before anything runs or is charged.
+
+    Raises:
+        Invalid: ``request.not_acceptable``.
+    """
+    wanted: list[tuple[float, str]] = []
+    for part in accept.lower().split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        said = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+        wanted.append((_quality(said), media))
+    for quality, media in sorted(wanted, key=lambda pair: -pair[0]):
+        for offered in _RESULT_MEDIA:
+            if quality > 0 and media in {offered, "*/*", offered.partition("/")[0] + "/*"}:
+                return offered
+    raise Invalid(
+        "request.not_acceptable", "No such rendering of a result.", hint="Accept one of: " + ", ".join(_RESULT_MEDIA)
+    )
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def create_query(asked: Asked) -> Response:
+    """Run a query and pay for it; the answer is JSON, CSV or an Arrow IPC stream by Accept."""
+    media = negotiated(asked.accept)
+    body: QueryBody = decode(asked.body, QueryBody)
+    request = QueryRequest(body.sql, tuple(body.agreements), body.purpose, body.max_price_vnd)
+    result = asked.exchange.query(asked.participant, request)
+    receipt = f"/v1/queries/{result.id}/receipt"
+    headers = {
+        "Location": receipt,
+        "Vary": "Accept",
+        "Sandbox-Query": result.id,
+        "Sandbox-Rows": str(result.rows),
+        "Sandbox-Price-Vnd": str(result.price_vnd),
+        "Sandbox-Groups-Withheld": "true" if result.groups_withheld else "false",
+    }
+    return Response(_rendered(result, media, receipt), 201, headers, media)
+
+
+def _rendered(result: Result, media: str, receipt: str) -> bytes:
+    if media == render.ARROW:
+        return result.ipc
+    if media == render.CSV:
+        return render.csv_bytes(result.ipc)
+    answer = QueryAnswer(
+        id=result.id,
+        status="completed",
+        rows_out=result.rows,
+        bytes_out=len(result.ipc),
+        groups_withheld=result.groups_withheld,
+        price_vnd=int(result.price_vnd),
+        receipt=receipt,
+        columns=render.columns(result.ipc),
+        rows=list(render.rows(result.ipc)),
+    )
+    return msgspec.json.encode(answer)
+
+
+def get_receipt(asked: Asked) -> Response:
+    """The receipt of a query's outcome, checkable offline."""
+    return Response(asked.exchange.receipt(asked.participant, asked.path["id"]), media_type=render.JSON)
+
+
+def get_volume(asked: Asked) -> Response:
+    """The transaction volume, whole or by day, provider, dataset, sector; by buyer for regulator and operator."""
+    by = asked.query.get("by")
+    if by is None:
+        return _json(VolumeAnswer(volume_view(asked.exchange.volume())))
+    if by not in DIMENSIONS:
+        raise Invalid("request.malformed", f"No volume by {by[:40]!r}.", hint="By: " + ", ".join(DIMENSIONS))
+    if by == "buyer" and not asked.participant.roles & {Role.REGULATOR, Role.OPERATOR}:
+        raise NotFound("not_found", "The volume by buyer is for the regulator and the operator.")
+    parts = {name: volume_view(part) for name, part in asked.exchange.volume_by(by).items()}
+    return _json(VolumeAnswer(volume_view(asked.exchange.volume()), parts))
+
+
+OPERATIONS: Final = (
+    Operation("GET", "/healthz", healthz, Alive, token=False),
+    Operation("GET", "/readyz", readyz, Ready, token=False),
+    Operation("GET", "/v1/datasets", list_datasets, list[DatasetView], token=False),
+    Operation("GET", "/v1/offers", list_offers, list[OfferView], token=False),
+    Operation("GET", "/v1/agreements", list_agreements, list[AgreementView]),
+    Operation(
+        "POST", "/v1/agreements", create_agreement, AgreementView, body=dict[str, Any], status=201,
+        refusals=(403, 404, 409, 413, 422),
+    ),
+    Operation(
+        "POST", "/v1/queries", create_query, QueryAnswer, body=QueryBody, status=201, media=_RESULT_MEDIA,
+        refusals=(402, 403, 404, 406, 413, 422),
+    ),
+    Operation("GET", "/v1/queries/{id}/receipt", get_receipt, dict[str, Any], refusals=(404,)),
+    Operation("GET", "/v1/volume", get_volume, VolumeAnswer, parameters=("by",), refusals=(404,)),
+)  # fmt: skip
+"""Every operation of the API but the OpenAPI document and the log's static files."""

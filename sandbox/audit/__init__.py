@@ -1,0 +1,1 @@
+"""The record: an append-only Merkle log that a regulator can check alone."""

@@ -1,0 +1,160 @@
+"""The one place that chooses adapters: settings in, exchange out."""
+
+import secrets
+import shutil
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.engine import Engine, make_url
+
+from sandbox.audit import tiles
+from sandbox.audit.log import Log
+from sandbox.audit.note import verifier_key
+from sandbox.catalog.shelf import Shelf
+from sandbox.core import migrate
+from sandbox.core.clock import Clock, SystemClock
+from sandbox.core.database import Database, open_engine
+from sandbox.core.errors import Conflict, NotFound
+from sandbox.core.keys import SigningKey, new_key, read_key, write_key
+from sandbox.core.terms import Participant, ParticipantId, Role
+from sandbox.exchange.exchange import Exchange
+from sandbox.exchange.house import CHECKPOINT_FOLDER, House
+from sandbox.policy.bundle import Bundle
+from sandbox.policy.decision import DecisionPoint
+from sandbox.query.duckdb import JailedEngine
+from sandbox.settings import FILE, Settings
+
+VKEY_FILE: Final = "log.vkey"
+EXCHANGE_KEY: Final = Path("keys/exchange.jwk")
+LOG_KEY: Final = Path("keys/log.jwk")
+_OF_INIT: Final = ("database_url", "database_password_file", "opa_url", "opa_token", "policies")
+_FOLDERS: Final = ("datasets", "extracts", "keys", CHECKPOINT_FOLDER, "receipts")
+
+
+def init(settings: Settings, name: str, clock: Clock | None = None) -> None:
+    """Make a new exchange in ``settings.home``: folders, keys, database, the operator's admission.
+
+    It is built beside its place and moved there last, so a crash leaves no half exchange under the name.
+
+    Raises:
+        Conflict: ``home.exists``.
+    """
+    home = settings.home
+    if home.exists():
+        raise Conflict(
+            "home.exists",
+            f"{str(home)!r} is there already.",
+            hint="Choose another --home, or remove that folder yourself.",
+        )
+    home.parent.mkdir(parents=True, exist_ok=True)
+    draft = home.with_name(f"{home.name}.part-{secrets.token_hex(4)}")
+    try:
+        _furnish(settings, draft, name, clock or SystemClock())
+        draft.rename(home)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _furnish(settings: Settings, draft: Path, name: str, clock: Clock) -> None:
+    draft.mkdir(mode=0o700)
+    for folder in _FOLDERS:
+        (draft / folder).mkdir(mode=0o700)
+    exchange_key, log_key = new_key(settings.exchange), new_key("log")
+    write_key(exchange_key, draft / EXCHANGE_KEY)
+    write_key(log_key, draft / LOG_KEY)
+    (draft / VKEY_FILE).write_text(verifier_key(settings.origin, log_key.verify_key) + "\n")
+    kept = {"exchange": settings.exchange, "origin": settings.origin, "fee_bp": settings.fee_bp}
+    lines = [f"{key} = {value!r}" if isinstance(value, int) else f'{key} = "{value}"' for key, value in kept.items()]
+    (draft / FILE).write_text("\n".join(lines) + "\n")
+    place = Settings(home=draft, **{key: getattr(settings, key) for key in (*kept, *_OF_INIT)})
+    engine = open_engine(database_url(place))
+    migrate.upgrade(engine)
+    engine.dispose()
+    with build(place, clock) as exchange:
+        operator = Participant(ParticipantId(settings.exchange), name, frozenset({Role.OPERATOR}))
+        exchange.admit(operator, exchange_key.verify_key)
+
+
+def build(settings: Settings, clock: Clock | None = None) -> Exchange:
+    """Open the exchange of a home.
+
+    Raises:
+        Unavailable: the database or the decision point does not answer, or has another revision.
+        Tampered: the log in the database does not agree with itself.
+    """
+    home = settings.home
+    exchange_key, log_key = read_key(home / EXCHANGE_KEY), read_key(home / LOG_KEY)
+    engine = open_engine(database_url(settings))
+    database = _opened(engine, settings, log_key)
+    try:
+        return Exchange(_house(settings, clock or SystemClock(), database, exchange_key))
+    except BaseException:
+        database[0].close()
+        raise
+
+
+def _opened(engine: Engine, settings: Settings, log_key: SigningKey) -> tuple[Database, Log]:
+    try:
+        migrate.require_current(engine)
+        log = Log(settings.origin, log_key)
+        log.load(engine)
+        tiles.require_continuation(engine, settings.home / CHECKPOINT_FOLDER)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Database(engine, log), log
+
+
+def _house(settings: Settings, clock: Clock, opened: tuple[Database, Log], exchange_key: SigningKey) -> House:
+    database, log = opened
+    return House(
+        settings=settings,
+        clock=clock,
+        database=database,
+        log=log,
+        shelf=Shelf(settings.home / "datasets"),
+        policy=_decision_point(settings),
+        engine=JailedEngine(workers=settings.concurrent_queries),
+        exchange_key=exchange_key,
+    )
+
+
+def database_url(settings: Settings) -> str:
+    """The database's URL, with the password that stands in a file of its own (a container's secret).
+
+    Raises:
+        NotFound: ``settings.password_missing``.
+    """
+    if settings.database_password_file is None:
+        return settings.database
+    try:
+        password = settings.database_password_file.read_text().strip()
+    except OSError:
+        raise NotFound("settings.password_missing", "The database password's file cannot be read.") from None
+    return make_url(settings.database).set(password=password).render_as_string(hide_password=False)
+
+
+def _decision_point(settings: Settings) -> DecisionPoint:
+    bundle = Bundle.load(settings.policy_folder)
+    if settings.opa_url:
+        from sandbox.policy.opa import OpaServer  # noqa: PLC0415  # 0.3 s of imports, only for those who run OPA
+
+        return OpaServer(settings.opa_url, bundle, token=settings.opa_token or None)
+    from sandbox.policy.embedded import Embedded  # noqa: PLC0415
+
+    return Embedded(bundle)
+
+
+def destroy(home: Path) -> None:
+    """Remove a home, if and only if it is one.
+
+    Raises:
+        Conflict: ``home.foreign`` when the folder holds no exchange.
+    """
+    if home.exists():
+        if not (home / FILE).is_file():
+            raise Conflict("home.foreign", f"{str(home)!r} is not an exchange's home.", hint="Choose another --home.")
+        aside = home.with_name(f"{home.name}.old-{secrets.token_hex(4)}")
+        Path(home).rename(aside)
+        shutil.rmtree(aside)

@@ -1,0 +1,93 @@
+"""How commands speak: data to stdout, as a table for people or JSON for machines; words to stderr."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from sandbox.core.errors import Invalid, NotFound
+from sandbox.settings import Settings, load
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def home_option(command: _F) -> _F:
+    """``--home``: which exchange."""
+    kind = click.Path(path_type=Path, file_okay=False)
+    return click.option("--home", type=kind, help="Folder of the exchange. [env: SANDBOX_HOME]")(command)
+
+
+def json_option(command: _F) -> _F:
+    """``--json``: one JSON document instead of a table."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def out_option(command: _F) -> _F:
+    """``--out``: write to a file instead of stdout."""
+    return click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")(command)
+
+
+def key_option(command: _F) -> _F:
+    """``--key``: the signer's private key."""
+    kind = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--key", "key_file", type=kind, required=True, help="Your private key (a .jwk file).")(command)
+
+
+def settings_of(home: Path | None) -> Settings:
+    """Settings of the home named on the command line, in the environment, or by default."""
+    return load(home)
+
+
+def done(words: str) -> None:
+    """One good line for people, on stderr."""
+    click.echo(click.style("✓ ", fg="green") + words, err=True)
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Rows as a table, or as a JSON array."""
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=1, default=str))
+    elif rows:
+        table([[str(cell) for cell in row.values()] for row in rows], list(rows[0]))
+    else:
+        done("nothing yet")
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
+    """A plain table on stdout; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    for place, name in enumerate(head):
+        numeric = bool(rows) and all(row[place].replace(".", "").replace("₫", "").strip().isdigit() for row in rows)
+        grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(cell.replace("[", r"\[") for cell in row))
+    Console().print(grid)
+
+
+def write(content: bytes, out: Path | None) -> None:
+    """Bytes to a file, or to stdout."""
+    if out is None:
+        click.get_binary_stream("stdout").write(content)
+    else:
+        out.write_bytes(content)
+        done(f"wrote {out}")
+
+
+def read_file(path: Path) -> bytes:
+    """A file that the user named.
+
+    Raises:
+        NotFound: ``file.missing``.
+        Invalid: ``file.unreadable``.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise NotFound("file.missing", f"There is no file {str(path)!r}.", hint="Check the name.") from None
+    except OSError as error:
+        raise Invalid("file.unreadable", f"{str(path)!r} cannot be read: {error.strerror}.") from None

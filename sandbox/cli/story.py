@@ -1,0 +1,110 @@
+"""What the demo says to people: short coloured lines, progress bars on a terminal, and three tables at the end."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sandbox.core.errors import SandboxError
+
+if TYPE_CHECKING:
+    from sandbox.catalog.listing import DatasetVersion
+    from sandbox.cli.market import Deal
+    from sandbox.cli.pilot import Asked, Pilot
+    from sandbox.exchange.query import Result
+
+_T = TypeVar("_T")
+
+
+class Narrator:
+    """Speaks to stdout, or not at all when the demo prints JSON."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self._refusals: list[tuple[str, str, str]] = []
+
+    def say(self, words: str) -> None:
+        """One line of the story."""
+        if not self.quiet:
+            click.echo(click.style("• ", fg="cyan") + words)
+
+    def track(self, title: str, items: Iterable[_T]) -> Iterator[_T]:
+        """Go through items; on a terminal with a progress bar."""
+        listed = list(items)
+        if self.quiet or not sys.stdout.isatty():
+            yield from listed
+            return
+        from rich.progress import Progress
+
+        with Progress(transient=True) as progress:
+            task = progress.add_task(title, total=len(listed))
+            for item in listed:
+                yield item
+                progress.advance(task)
+
+    def published(self, version: "DatasetVersion") -> None:
+        """A dataset is listed."""
+        title = version.descriptor.title["en"]
+        self.say(
+            f"{version.provider} publishes {click.style(version.dataset, bold=True)}: {title}, {version.rows:,} rows"
+        )
+
+    def agreed(self, deal: "Deal") -> None:
+        """An agreement stands."""
+        self.say(f"{deal.provider} and {deal.buyer} sign a contract on {deal.dataset}, the exchange countersigns")
+
+    def answered(self, asked: "Asked", result: "Result") -> None:
+        """A query was answered."""
+        from sandbox.market.money import dong
+
+        withheld = click.style(", small groups withheld", fg="yellow") if result.groups_withheld else ""
+        if not self.quiet:
+            price = f"{result.rows:>5} rows  {dong(result.price_vnd):>10}"
+            click.echo(click.style("✓ ", fg="green") + f"{price}  {asked.title}{withheld}")
+
+    def refused(self, tries: str, error: SandboxError) -> None:
+        """A request was refused, as it must be."""
+        reason = ", ".join(error.reasons) or error.code
+        self._refusals.append((tries, reason, error.message))
+        if not self.quiet:
+            click.echo(click.style("✗ refused  ", fg="red") + f"{tries}  [{reason}]")
+
+    def volume(self, pilot: "Pilot") -> None:
+        """The transaction volume, by dataset."""
+        if self.quiet:
+            return
+        from sandbox.cli.say import table
+        from sandbox.market.money import dong
+
+        parts = dict(pilot.exchange.volume_by("dataset")) | {"total": pilot.exchange.volume()}
+        click.echo("\n" + click.style("Transaction volume", bold=True))
+        table(
+            [
+                [name, str(part.count), dong(part.value_vnd), f"{part.rows:,}", f"{part.bytes:,}"]
+                for name, part in parts.items()
+            ],
+            ["dataset", "count", "value", "rows", "bytes"],
+        )
+        click.echo("\n" + click.style("Refused, and on the record", bold=True))
+        table([[tries, reason, why] for tries, reason, why in self._refusals], ["what was tried", "rule", "why"])
+
+    def verified(self, pilot: "Pilot") -> None:
+        """The regulator's verdict."""
+        if not self.quiet:
+            words = f"log verified offline: {pilot.size} entries, {len(pilot.results)} receipts, root {pilot.root}"
+            click.echo("\n" + click.style("✓ ", fg="green") + words)
+
+    def close(self, document: Mapping[str, Any], home: Path) -> None:
+        """How long it took, and what to try next."""
+        if self.quiet:
+            return
+        click.echo(click.style("  ", fg="green") + f"{document['seconds']['total']:.1f} s in all\n")
+        click.echo(click.style("Try next", bold=True))
+        token = home / "keys" / "truong-dai-hoc.token"
+        sql = "SELECT dia_phuong, hang, nguon FROM chi_so_cds WHERE chi_so = 'dti' AND hang <= 5 ORDER BY hang"
+        digest = document.get("try", "")
+        click.echo(f'  sandbox query --home {home} --token-file {token} --purpose nghien_cuu -a {digest} "{sql}"')
+        click.echo(f"  sandbox verify log {home / 'log'} --vkey {home / 'log.vkey'}")
+        click.echo(f"  sandbox serve --home {home}")

@@ -1,0 +1,1 @@
+"""The Python SDK: ask an exchange over HTTP, get Arrow back."""

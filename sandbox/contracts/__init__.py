@@ -1,0 +1,1 @@
+"""Who may do what, under whose signature: participants, keys and signed usage contracts."""

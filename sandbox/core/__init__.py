@@ -1,0 +1,1 @@
+"""The words, errors, keys, clock and database that every room shares."""

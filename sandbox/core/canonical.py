@@ -1,0 +1,116 @@
+"""Canonical JSON: the one byte form in which documents are hashed and signed (RFC 8785, restricted)."""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Final, NoReturn, TypeAlias
+
+import orjson
+
+from sandbox.core.errors import Invalid
+from sandbox.core.terms import Digest
+
+Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
+
+LARGEST: Final = 2**53 - 1
+MAX_DEPTH: Final = 32
+_HINT = "Use ASCII keys once each, whole numbers below 2^53, and text in Unicode NFC."
+
+
+def _refuse(what: str) -> NoReturn:
+    raise Invalid("document.malformed", what, hint=_HINT)
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    document = dict(pairs)
+    if len(document) != len(pairs):  # json keeps the last of two, so a reader could see another document than a signer
+        _refuse("A key stands twice in one object.")
+    return document
+
+
+def _no_constant(name: str) -> NoReturn:
+    _refuse(f"{name} is no JSON number.")
+
+
+def _check_number(number: int) -> None:
+    if abs(number) > LARGEST:
+        _refuse("A number is beyond 2^53.")
+
+
+def _check_text(text: str) -> None:
+    if not unicodedata.is_normalized("NFC", text):  # the same Vietnamese words would have two digests
+        _refuse("Text is not in Unicode NFC.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        _refuse("Text holds a lone surrogate.")
+
+
+def _check_keys(keys: Iterable[object]) -> None:
+    for key in keys:
+        if not isinstance(key, str) or not key.isascii():
+            _refuse("A key is not ASCII text.")
+
+
+def _check_each(items: Iterable[object], depth: int) -> None:
+    for item in items:
+        check(item, depth)
+
+
+def check(document: object, depth: int = 0) -> None:
+    """Refuse what has no place in a signed text: floats, big numbers, foreign keys, NFD, deep nesting.
+
+    Raises:
+        Invalid: ``document.malformed``.
+    """
+    if depth > MAX_DEPTH:
+        _refuse("The document is nested too deeply.")
+    match document:
+        case None | bool():
+            pass
+        case int():
+            _check_number(document)
+        case str():
+            _check_text(document)
+        case list() | tuple():
+            _check_each(document, depth + 1)
+        case dict():
+            _check_keys(document.keys())
+            _check_each(document.values(), depth + 1)
+        case _:
+            _refuse(f"A value of type {type(document).__name__} has no canonical form.")
+
+
+def canonical(document: object) -> bytes:
+    """The RFC 8785 bytes of a document.
+
+    Raises:
+        Invalid: ``document.malformed``, see :func:`check`.
+    """
+    check(document)
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
+
+
+def parse(text: bytes) -> dict[str, Json]:
+    """Read one JSON object strictly: UTF-8, no key twice, and everything that :func:`check` asks.
+
+    Raises:
+        Invalid: ``document.malformed``.
+    """
+    try:
+        document = json.loads(text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        _refuse("This is not JSON in UTF-8.")
+    if not isinstance(document, dict):
+        _refuse("The document is not a JSON object.")
+    check(document)
+    return document
+
+
+def digest(content: bytes) -> Digest:
+    """The name of some bytes: ``sha256:`` and the hexadecimal SHA-256."""
+    return Digest("sha256:" + hashlib.sha256(content).hexdigest())
+
+
+def digest_of(document: Mapping[str, object]) -> Digest:
+    """The digest of a document's canonical bytes."""
+    return digest(canonical(dict(document)))

@@ -1,0 +1,345 @@
+"""The database: one schema for SQLite and PostgreSQL, and one writer thread that commits in groups.
+
+A *unit* is a function of a transaction: it does its SQL and may :meth:`Transaction.record` log leaves. Units that
+queue while a commit is under way are the next batch. What must happen just before COMMIT (sealing the leaves into the
+log) and just after (adopting the new tree) is a :class:`Seal`, which ``bootstrap`` supplies.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from sandbox.core.errors import Unavailable
+
+metadata: Final = sa.MetaData()
+"""Every room's tables; the migrations in ``core/migrations`` create them."""
+
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""A counting primary key (SQLite counts up only for INTEGER)."""
+
+_T = TypeVar("_T")
+_MOST_UNITS: Final = 256
+
+
+class Instant(sa.TypeDecorator[datetime]):
+    """An aware instant, stored in UTC as microseconds since 1970, so both databases order it alike."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:  # read as local time it would be hours off, and on every machine by another number
+            raise ValueError("an instant needs a zone")
+        since = value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        seconds, micro = divmod(value, 1_000_000)
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micro)
+
+
+class Transaction:
+    """What a unit may touch: the connection, and the leaves that it adds to the log in the same commit.
+
+    A unit may run twice (its batch is redone when a neighbour fails), so it touches nothing else.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.leaves: list[tuple[str, bytes]] = []
+
+    def record(self, entry_id: str, leaf: bytes) -> None:
+        """Add one entry to the log when, and only when, this transaction commits."""
+        self.leaves.append((entry_id, leaf))
+
+
+Unit = Callable[[Transaction], _T]
+_Queued: TypeAlias = tuple[Unit[Any], Future[Any]]
+_Answer: TypeAlias = Callable[[], None]
+
+
+class Seal(Protocol):
+    """What turns a batch's leaves into log entries inside its transaction."""
+
+    def before_commit(self, connection: Connection, leaves: list[tuple[str, bytes]]) -> object: ...
+    def after_commit(self, grown: object) -> None: ...
+    def after_failure(self) -> None: ...
+
+
+class NoSeal:
+    """For a database without a log: refuses leaves, so that none is lost silently."""
+
+    def before_commit(self, connection: Connection, leaves: list[tuple[str, bytes]]) -> object:
+        if leaves:
+            raise Unavailable("log.unwritable", "This database was opened without its log.")
+        return None
+
+    def after_commit(self, grown: object) -> None:
+        pass
+
+    def after_failure(self) -> None:
+        pass
+
+
+def open_engine(url: str) -> Engine:
+    """An engine with durable commits for ``sqlite:///FILE`` or ``postgresql+psycopg://...``.
+
+    Raises:
+        Unavailable: ``database.unsupported`` for any other kind of URL, without repeating it (it may hold a password).
+    """
+    try:
+        if url.startswith("sqlite:"):
+            engine = sa.create_engine(url, connect_args={"check_same_thread": False})
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        if url.startswith("postgresql+psycopg:"):
+            engine = sa.create_engine(url, pool_size=10, pool_pre_ping=True)
+            event.listen(engine, "connect", _prepare_postgresql)
+            return engine
+    except ImportError:
+        raise Unavailable(
+            "database.unsupported", "The driver of PostgreSQL is not installed.",
+            hint="Run: pip install 'data-exchange-sandbox[postgres]'",
+        ) from None  # fmt: skip
+    except (sa.exc.ArgumentError, ValueError):
+        pass
+    raise Unavailable(
+        "database.unsupported", "The database URL is neither SQLite nor PostgreSQL.",
+        hint="Set SANDBOX_DATABASE_URL to sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.",
+    )  # fmt: skip
+
+
+def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN comes too late; ours is in _begin_sqlite
+    for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on", "busy_timeout=10000"):
+        # synchronous=full on every connection: NORMAL may roll back the last commits at power loss, a fork of the log
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _prepare_postgresql(connection: Any, record: ConnectionPoolEntry) -> None:
+    # an administrator's synchronous_commit=off would answer before a commit is durable
+    durable = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    connection.execute(durable).close()
+    connection.commit()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class _RolledBackError(Exception):
+    """A batch was undone before its COMMIT began; what it raised is the cause."""
+
+
+class Database:
+    """Reads on any thread; writes through one thread, in groups, each durable before its future answers.
+
+    Close it, or use it as a context manager. After a failure whose outcome is unknown it reloads the log's head from
+    the database before it writes again.
+    """
+
+    def __init__(self, engine: Engine, seal: Seal | None = None) -> None:
+        self.engine = engine
+        self._writing = engine.execution_options(writes=True)
+        self._seal: Seal = seal or NoSeal()
+        self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
+        self._closed = False
+        self._gate = threading.Lock()  # a unit queued behind the last item would wait for ever
+        self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what is queued, then let go of the connections."""
+        with self._gate:
+            first, self._closed = not self._closed, True
+            if first:
+                self._queue.put(None)
+        if first:
+            self._thread.join()
+            self.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection with one consistent snapshot (SQLite) for reading."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    def submit(self, unit: Unit[_T]) -> "Future[_T]":
+        """Queue a unit; the future answers once its commit is durable, or carries what the unit raised."""
+        future: Future[_T] = Future()
+        with self._gate:
+            if not self._closed:
+                self._queue.put((unit, future))
+                return future
+        future.set_exception(Unavailable("database.closed", "The exchange is shutting down."))
+        return future
+
+    def write(self, unit: Unit[_T]) -> _T:
+        """Run a unit and wait until it is durable.
+
+        Raises:
+            Unavailable: ``database.unreachable``; ``database.outcome_unknown`` when COMMIT itself failed.
+        """
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a unit writes through its transaction; this would wait for itself")
+        return self.submit(unit).result()
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            batch = [self._queue.get()]
+            while len(batch) < _MOST_UNITS and not self._queue.empty():
+                batch.append(self._queue.get())
+            open_ = None not in batch
+            units = [item for item in batch if item is not None and item[1].set_running_or_notify_cancel()]
+            if units:
+                self._commit(units)
+
+    def _commit(self, units: list[_Queued]) -> None:
+        """Commit a batch and answer each of its futures, whatever happens: its caller waits."""
+        try:
+            answers = self._committed(units)
+        except BaseException as error:
+            answers = [partial(future.set_exception, _own(error)) for _, future in units]
+        for answer in answers:
+            answer()
+
+    def _committed(self, units: list[_Queued]) -> list[_Answer]:
+        try:
+            return self._attempt(units, apart=False)
+        except _RolledBackError as undone:
+            if len(units) == 1:
+                return [partial(units[0][1].set_exception, undone.__cause__)]
+        try:  # one unit failed: all are redone, each under its own savepoint
+            return self._attempt(units, apart=True)
+        except _RolledBackError:
+            pass
+        # one took the connection along, or has leaves that the seal refuses: each gets its own transaction
+        return [answer for item in units for answer in self._alone(item)]
+
+    def _alone(self, item: _Queued) -> list[_Answer]:
+        try:
+            return self._committed([item])
+        except BaseException as error:  # those before it are written and must be answered
+            return [partial(item[1].set_exception, error)]
+
+    def _attempt(self, units: list[_Queued], *, apart: bool) -> list[_Answer]:
+        """One transaction over the batch. Once COMMIT has begun nothing is redone, for it may have been written."""
+        connection = _begun(self._writing)
+        committing = False
+        try:
+            with connection:
+                answers, leaves = _carry_out(connection, units, apart=apart)
+                grown = self._seal.before_commit(connection, leaves)
+                _require_sound(connection)
+                committing = True
+                _commit_or_discard(connection)
+            self._seal.after_commit(grown)  # memory changes only after COMMIT
+        except BaseException as error:
+            self._seal.after_failure()
+            if not committing:
+                raise _RolledBackError from _named(error)
+            raise Unavailable(
+                "database.outcome_unknown",
+                "The database failed while it wrote; whether it has written is unknown.",
+                hint="Look whether it was written before you try again.",
+            ) from error
+        return answers
+
+
+def _begun(engine: Engine) -> Connection:
+    try:
+        connection = engine.connect()
+        try:
+            connection.begin()
+        except BaseException:
+            connection.close()
+            raise
+    except sa.exc.SQLAlchemyError as error:
+        raise _unreachable() from error
+    return connection
+
+
+def _unreachable() -> Unavailable:
+    return Unavailable("database.unreachable", "The database does not answer.", hint="Start it and try again.")
+
+
+def _named(error: BaseException) -> BaseException:
+    if not (isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated):
+        return error
+    lost = _unreachable()
+    lost.__cause__ = error
+    return lost
+
+
+def _commit_or_discard(connection: Connection) -> None:
+    try:
+        connection.commit()
+    except BaseException:
+        connection.invalidate()  # SQLite would go back into the pool inside the transaction that it could not end
+        raise
+
+
+def _carry_out(
+    connection: Connection, units: list[_Queued], *, apart: bool
+) -> tuple[list[_Answer], list[tuple[str, bytes]]]:
+    """Run the units, ``apart`` each under its own savepoint, so that one that fails takes only its own writes along."""
+    answers: list[_Answer] = []
+    leaves: list[tuple[str, bytes]] = []
+    for unit, future in units:
+        transaction = Transaction(connection)
+        try:
+            with connection.begin_nested() if apart else nullcontext():
+                value = unit(transaction)
+        except BaseException as error:
+            if not apart:
+                raise
+            answers.append(partial(future.set_exception, error))
+        else:
+            answers.append(partial(future.set_result, value))
+            leaves += transaction.leaves
+    return answers, leaves
+
+
+def _require_sound(connection: Connection) -> None:
+    # PostgreSQL answers COMMIT with ROLLBACK when a unit went on after a failed statement, and the driver says nothing
+    info = getattr(connection.connection.driver_connection, "info", None)
+    if info is not None and info.transaction_status.name == "INERROR":
+        raise RuntimeError("a unit went on after the database had refused a statement")
+
+
+def _own(error: BaseException) -> BaseException:
+    """An error for one caller alone, who notes on it which query it met."""
+    if not isinstance(error, Unavailable):
+        return error
+    own = Unavailable(error.code, error.message, hint=error.hint, reasons=error.reasons)
+    own.__cause__ = error
+    return own
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{path}"

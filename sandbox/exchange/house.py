@@ -1,0 +1,76 @@
+"""What every use case works with: the rooms' adapters, chosen by ``bootstrap``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.engine import Connection
+
+from sandbox.audit.events import EventType
+from sandbox.audit.log import Log
+from sandbox.catalog.shelf import Shelf
+from sandbox.contracts import participants, registry
+from sandbox.contracts.agreement import Agreement
+from sandbox.core.canonical import Json
+from sandbox.core.clock import Clock, new_id
+from sandbox.core.database import Database, Transaction
+from sandbox.core.keys import SigningKey, VerifyKey
+from sandbox.core.terms import EntryId, ParticipantId
+from sandbox.policy.decision import DecisionPoint
+from sandbox.query.engine import Engine
+from sandbox.settings import Settings
+
+CHECKPOINT_FOLDER: Final = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The parts of one exchange."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    log: Log
+    shelf: Shelf
+    policy: DecisionPoint
+    engine: Engine
+    exchange_key: SigningKey
+
+    @property
+    def exchange_id(self) -> ParticipantId:
+        return ParticipantId(self.settings.exchange)
+
+    @property
+    def extracts(self) -> Path:
+        return self.settings.home / "extracts"
+
+    def new_entry(self) -> EntryId:
+        """The id of a log entry to come; made outside the unit, so that a redo writes the same one."""
+        return EntryId(new_id("ent", self.clock))
+
+    def record(
+        self,
+        tx: Transaction,
+        kind: EventType,
+        entry_id: EntryId,
+        clear: Mapping[str, Json],
+        sealed: Mapping[str, Json] | None = None,
+    ) -> None:
+        """Put an event on the record, in the transaction of the state it tells of."""
+        self.log.record(tx, kind, self.clock.now(), entry_id=entry_id, clear=clear, sealed=sealed or {})
+
+    def agreement(self, connection: Connection, name: str) -> Agreement:
+        """The agreement of a digest or unique prefix, verified from its stored bytes."""
+
+        def key_of(kid: str) -> VerifyKey | None:
+            return participants.key_of(connection, kid)
+
+        def owner_of(kid: str) -> ParticipantId | None:
+            return participants.owner_of(connection, kid)
+
+        return registry.agreement(connection, name, key_of, owner_of, self.exchange_id)
+
+    def now(self) -> datetime:
+        return self.clock.now()

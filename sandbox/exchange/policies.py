@@ -1,0 +1,31 @@
+"""Which policies are in force, noted in the log whenever they change."""
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from sandbox.audit.events import EventType
+from sandbox.core.database import BigId, Instant, Transaction, metadata
+from sandbox.exchange.house import House
+
+policy_activation: Final = sa.Table(
+    "policy_activation",
+    metadata,
+    sa.Column("number", BigId, primary_key=True),
+    sa.Column("bundle", sa.Text, nullable=False),
+    sa.Column("entry", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
+
+
+def activate(house: House) -> None:
+    """Record the policy bundle that decides from now on, if it is not the one that decided before."""
+    entry, at, bundle = house.new_entry(), house.now(), house.policy.policy
+    newest = sa.select(policy_activation.c.bundle).order_by(policy_activation.c.number.desc()).limit(1)
+
+    def write(tx: Transaction) -> None:
+        if tx.connection.execute(newest).scalar_one_or_none() != bundle:
+            tx.connection.execute(policy_activation.insert().values(bundle=bundle, entry=entry, at=at))
+            house.record(tx, EventType.POLICY_ACTIVATED, entry, {"policy": {"bundle": bundle}})
+
+    house.database.write(write)

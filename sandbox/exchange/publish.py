@@ -1,0 +1,133 @@
+"""Publishing a dataset version: signed manifest, files examined, policy, files on the shelf, entry."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sandbox.audit.events import EventType
+from sandbox.catalog import dataset, listing
+from sandbox.catalog.dataset import Descriptor, Examined
+from sandbox.catalog.listing import DatasetVersion
+from sandbox.contracts import participants
+from sandbox.core.canonical import Json
+from sandbox.core.clock import microseconds
+from sandbox.core.database import Transaction
+from sandbox.core.errors import Invalid, PolicyRefused
+from sandbox.core.signing import Signed, open_signed
+from sandbox.core.terms import Participant
+from sandbox.exchange.house import House
+from sandbox.exchange.query import subject_of
+from sandbox.policy.decision import Question
+
+MANIFEST = "manifest"
+MANIFEST_TYPE = "dataset+jws"
+
+
+def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelope: bytes) -> DatasetVersion:
+    """List one version of a dataset.
+
+    Args:
+        house: the exchange.
+        descriptor_bytes: the dataset's ``descriptor.json``.
+        files: its Parquet files, in the manifest's order.
+        envelope: the manifest of descriptor and files, signed by the provider.
+
+    Raises:
+        Invalid: descriptor, Parquet or signature is not as it should be; nothing was kept.
+        PolicyRefused: a listing rule does not hold.
+        Conflict: the dataset is another provider's, or this version is listed already.
+    """
+    # (1) Who signs?
+    with house.database.read() as connection:
+        signed = open_signed(envelope, MANIFEST, MANIFEST_TYPE, lambda kid: participants.key_of(connection, kid))
+        owners = {participants.owner_of(connection, kid) for kid in signed.kids}
+        if len(owners) != 1 or None in owners:
+            raise Invalid("signature.invalid", "A manifest is signed by its provider alone.", reasons=("LIST-08",))
+        provider = participants.participant(connection, next(owner for owner in owners if owner))
+    # (2) Are the files what the descriptor and the manifest say?
+    descriptor = dataset.read_descriptor(descriptor_bytes)
+    examined = dataset.examine(descriptor, files)
+    actual = dataset.manifest(descriptor, examined)
+    # (3) May it be listed?
+    _decide(house, provider, descriptor, examined, signed)
+    if signed.document != actual:
+        raise Invalid(
+            "manifest.mismatch",
+            "The signed manifest differs from the files and descriptor.",
+            hint="Run sandbox publish again on the folder as it is now.",
+            reasons=("LIST-08",),
+        )
+    version = DatasetVersion(
+        digest=signed.digest,
+        dataset=descriptor.id,
+        provider=provider.id,
+        descriptor=descriptor,
+        files=examined.files,
+        rows=examined.rows,
+        bytes=examined.bytes,
+        statistics=examined.statistics,
+        published_at=house.now(),
+    )
+    # (4) Bytes first: a crash after this leaves files that no row names, never a row without its files.
+    for path, entry in zip(files, examined.files, strict=True):
+        house.shelf.put(path, entry.digest)
+    # (5) On the record.
+    _list(house, version, envelope)
+    return version
+
+
+def _decide(house: House, provider: Participant, descriptor: Descriptor, examined: Examined, signed: Signed) -> None:
+    declared = signed.document.get("files")
+    names = (
+        [file.get("sha256") if isinstance(file, dict) else None for file in declared]
+        if isinstance(declared, list)
+        else []
+    )
+    names += [None] * (len(examined.files) - len(names))
+    files: list[Json] = [
+        {"declared": name, "actual": file.digest} for name, file in zip(names, examined.files, strict=False)
+    ]
+    properties: dict[str, Json] = {
+        "class": descriptor.data_class,
+        "sector": descriptor.sector,
+        "personal_origin": descriptor.personal_origin,
+        "deidentification": descriptor.deidentification,
+        "columns": [{"name": column.name, "sensitivity": column.sensitivity} for column in descriptor.columns],
+        "titles": [*sorted(descriptor.title)],
+        "update_frequency": descriptor.update_frequency,
+        "unit": descriptor.privacy_unit,
+        "min_group": descriptor.min_group,
+        "files": files,
+        "signed_by_provider": True,
+    }
+    decision = house.policy.decide(
+        Question(
+            subject=subject_of(provider),
+            action="dataset.publish",
+            resource={"type": "dataset", "id": descriptor.id, "properties": properties},
+            context={"time_us": microseconds(house.now())},
+        )
+    )
+    if not decision.allow:
+        raise PolicyRefused(
+            "policy.refused",
+            f"{descriptor.id} may not be listed: {', '.join(decision.reasons)}.",
+            reasons=decision.reasons,
+        )
+
+
+def _list(house: House, version: DatasetVersion, envelope: bytes) -> None:
+    entry = house.new_entry()
+    descriptor = version.descriptor
+    clear: dict[str, Json] = {
+        "dataset": version.dataset,
+        "version": version.digest,
+        "provider": version.provider,
+        "sector": descriptor.sector,
+        "class": descriptor.data_class,
+    }
+
+    def write(tx: Transaction) -> None:
+        listing.list_version(tx, version, envelope)
+        house.record(tx, EventType.DATASET_PUBLISHED, entry, clear)
+
+    house.database.write(write)

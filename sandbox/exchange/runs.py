@@ -1,0 +1,100 @@
+"""The life of a query run, kept so that a crash leaves a visible "authorized without outcome"."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from sandbox.core.database import Instant, Transaction, metadata
+from sandbox.core.errors import Conflict, NotFound
+from sandbox.core.terms import EntryId, ParticipantId, QueryId
+
+RUN: Final[Mapping[str, frozenset[str]]] = {
+    "authorized": frozenset({"completed", "failed"}),
+    "completed": frozenset(),
+    "failed": frozenset(),
+    "refused": frozenset(),
+}
+"""Every state of a run and those that may follow it."""
+
+query_run: Final = sa.Table(
+    "query_run",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("buyer", sa.Text, nullable=False, index=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("entry", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text),
+    sa.Column("uses", sa.JSON, nullable=False),
+    sa.Column("lease_until", Instant, nullable=False, index=True),
+)
+
+
+def begin(
+    tx: Transaction, query_id: QueryId, buyer: ParticipantId, entry: EntryId, uses: list[str], lease_until: datetime
+) -> None:
+    """Note an authorized run; past ``lease_until`` nobody can still be working on it."""
+    row = {
+        "id": query_id,
+        "buyer": buyer,
+        "state": "authorized",
+        "entry": entry,
+        "uses": uses,
+        "lease_until": lease_until,
+    }
+    tx.connection.execute(query_run.insert().values(row))
+
+
+def refuse(tx: Transaction, query_id: QueryId, buyer: ParticipantId, entry: EntryId, at: datetime) -> None:
+    """Note a refused query, so that its buyer can fetch the receipt of the refusal."""
+    row = {
+        "id": query_id,
+        "buyer": buyer,
+        "state": "refused",
+        "entry": entry,
+        "outcome": entry,
+        "uses": [],
+        "lease_until": at,
+    }
+    tx.connection.execute(query_run.insert().values(row))
+
+
+def finish(tx: Transaction, query_id: QueryId, state: str, outcome: EntryId) -> None:
+    """Close an authorized run, once.
+
+    Raises:
+        Conflict: ``query.finished`` when the run already has its outcome.
+    """
+    before = [name for name, after in RUN.items() if state in after]
+    closed = tx.connection.execute(
+        query_run.update()
+        .where(query_run.c.id == query_id, query_run.c.state.in_(before))
+        .values(state=state, outcome=outcome)
+    )
+    if closed.rowcount != 1:
+        raise Conflict("query.finished", f"Query {query_id} already has its outcome.", hint="Fetch its receipt.")
+
+
+def outcome_of(connection: Connection, query_id: str, buyer: ParticipantId | None) -> tuple[str, EntryId]:
+    """State and telling entry of a run; with ``buyer``, only of that buyer's.
+
+    Raises:
+        NotFound: ``query.unknown``.
+    """
+    found = sa.select(query_run.c.state, query_run.c.outcome, query_run.c.entry).where(query_run.c.id == query_id)
+    if buyer is not None:
+        found = found.where(query_run.c.buyer == buyer)
+    row = connection.execute(found).one_or_none()
+    if row is None:
+        raise NotFound("query.unknown", f"No query {query_id[:40]!r}, or it is not yours.", hint="Check the id.")
+    return row.state, EntryId(row.outcome or row.entry)
+
+
+def abandoned(connection: Connection, now: datetime) -> list[tuple[QueryId, list[str]]]:
+    """Authorized runs whose lease has ended, with the budgets they hold."""
+    late = sa.select(query_run.c.id, query_run.c.uses).where(
+        query_run.c.state == "authorized", query_run.c.lease_until < now
+    )
+    return [(QueryId(row.id), row.uses) for row in connection.execute(late)]

@@ -1,0 +1,1 @@
+"""What it was worth: prices, wallets, a double-entry ledger and the transaction volume."""

@@ -1,0 +1,1 @@
+"""May this run? One port, two decision points."""

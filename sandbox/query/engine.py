@@ -1,0 +1,131 @@
+"""The port through which the exchange asks a query engine what SQL touches, prepares what is granted, and runs it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from sandbox.core.terms import Column, Digest, Dimension, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What one agreement lets a buyer query, by name.
+
+    With a privacy ``unit`` only aggregates over declared ``dimensions`` can run. A column among ``nullable`` may be
+    null in some rows, so that an aggregate over it may rest on fewer units than its group has: it gets its own guard.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    dimensions: tuple[Dimension, ...] = ()
+    unit: str | None = None
+    measures: tuple[str, ...] = ()
+    nullable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One aggregate call; ``column`` is the bare column in it, ``None`` for ``count(*)`` and for expressions."""
+
+    function: str
+    column: str | None
+    distinct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a query touches, as the policy needs to know it.
+
+    ``canonical`` is the checked SQL and ``fingerprint`` its digest; ``runs`` is what a :class:`Job` executes, and its
+    last ``guards`` columns count the privacy units behind each row. ``shape`` is ``aggregate`` when it was proved that
+    every value is computed from groups. ``undeclared`` columns group or filter outside a declared dimension.
+    """
+
+    canonical: str
+    runs: str
+    fingerprint: Digest
+    statement: str
+    shape: Literal["aggregate", "free"]
+    tables: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]]
+    dimensions: Mapping[str, tuple[str, ...]]
+    functions: tuple[str, ...]
+    aggregates: tuple[Aggregate, ...]
+    undeclared: tuple[str, ...]
+    unit_exposed: bool
+    guards: int
+    output: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may cost; beyond it the run is killed."""
+
+    max_rows: int
+    max_bytes: int
+    seconds: int
+    memory_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run: checked SQL, and the extracts that stand behind each relation's name.
+
+    Groups of fewer than ``min_group`` units are removed before arithmetic, ORDER BY and LIMIT see them.
+    """
+
+    id: str
+    sql: str
+    files: Mapping[str, tuple[Path, ...]]
+    limits: Limits
+    min_group: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run produced, before release: one Arrow IPC stream, guard columns included."""
+
+    ipc: bytes
+    rows: int
+
+
+class Engine(Protocol):
+    """Answers questions about SQL and runs it, at arm's length."""
+
+    @property
+    def isolation(self) -> str:
+        """How far the engine is shut in, such as ``process``; it stands in the log."""
+        ...
+
+    def analyse(self, sql: str, relations: Sequence[Relation]) -> Facts:
+        """What a query touches.
+
+        Raises:
+            QueryRefused: ``sql.syntax``, ``query.shape|relation|column|function|type|size|too_large``.
+            Invalid: ``sql.malformed`` for text that is no SQL text at all.
+            Unavailable: ``engine.unreachable`` or ``engine.busy``.
+        """
+        ...
+
+    def extract(self, scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...], directory: Path) -> Path:
+        """The file that holds exactly what a scope grants; made once, found again by its name.
+
+        Raises:
+            Invalid: ``contract.mismatch`` when the scope does not fit the sources.
+            Unavailable: ``engine.unreachable``, ``engine.busy`` or ``engine.extract``.
+        """
+        ...
+
+    def run(self, job: Job) -> Outcome:
+        """Run checked SQL over extracts.
+
+        Raises:
+            QueryRefused: ``run.limit`` or ``run.failed``.
+            Unavailable: ``engine.unreachable`` or ``engine.busy``.
+        """
+        ...
+
+    def close(self) -> None:
+        """End every process of the engine."""
+        ...

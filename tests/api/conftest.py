@@ -1,0 +1,27 @@
+"""The HTTP API over one small exchange."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from sandbox.app import create_app
+from tests import invariants
+from tests.world import World
+
+
+@pytest.fixture
+def ready(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path).ready()
+    try:
+        yield made
+        invariants.check(made.exchange, made.vkey)
+    finally:
+        made.exchange.close()
+
+
+@pytest.fixture
+def http(ready: World) -> Iterator[TestClient]:
+    with TestClient(create_app(ready.exchange), raise_server_exceptions=False) as client:
+        yield client

@@ -1,0 +1,250 @@
+"""Receipts: what verifies offline, and what does not."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sandbox.audit.events import EventType
+from sandbox.audit.log import Log
+from sandbox.audit.note import ED25519_COSIGNATURE, Checkpoint, cosign, sign_note, verifier_key
+from sandbox.audit.proof import Proof, read_proof
+from sandbox.audit.receipt import receipt
+from sandbox.audit.verify import verify_receipt
+from sandbox.core.canonical import canonical
+from sandbox.core.database import Database, Transaction
+from sandbox.core.errors import Invalid, NotFound, SandboxError, Tampered
+from sandbox.core.keys import key_from_seed, new_key
+from sandbox.core.signing import sign
+from sandbox.core.terms import EntryId
+
+Opened = tuple[Database, Log]
+OpenLog = Callable[..., Opened]
+Sell = Callable[..., None]
+Change = Callable[[dict[str, Any]], object]
+EXCHANGE = key_from_seed("san-du-lieu", b"\5" * 32)
+OTHER = key_from_seed("other", b"\3" * 32)
+ORIGIN = "exchange.example.vn/log"
+
+
+@pytest.fixture
+def opened(open_log: OpenLog, sell: Sell) -> Opened:
+    mine = open_log()
+    sell(mine, 0, 300)
+    return mine
+
+
+@pytest.fixture
+def given(opened: Opened) -> bytes:
+    """The receipt of entry 280 under a checkpoint of 300."""
+    database, log = opened
+    with database.read() as connection:
+        return receipt(connection, log, "ent_280", EXCHANGE)
+
+
+def altered(content: bytes, change: Change) -> bytes:
+    document = json.loads(content)
+    change(document)
+    return canonical(document)
+
+
+def test_a_receipt_verifies_and_tells_all(given: bytes, vkey: str) -> None:
+    verdict = verify_receipt(given, vkey, signers=[EXCHANGE.verify_key])
+    assert (verdict.origin, verdict.index, verdict.size, verdict.signers) == (ORIGIN, 280, 300, (EXCHANGE.kid,))
+    assert verdict.revealed == {"actor": "cong-ty-fintech", "sql": "SELECT 280"}
+    assert verdict.entry["meter"] == {"rows_out": 2, "bytes_out": 1312, "vnd": 280}
+    assert json.loads(given)["type"] == "sandbox.receipt/v1"
+    assert len(given) < 2500
+
+
+@pytest.mark.parametrize("number", [0, 1, 255, 256, 299])
+def test_every_place_in_the_log_has_its_receipt(opened: Opened, vkey: str, number: int) -> None:
+    database, log = opened
+    with database.read() as connection:
+        unsigned = receipt(connection, log, f"ent_{number}")
+    verdict = verify_receipt(unsigned, vkey)
+    assert (verdict.index, verdict.signers) == (number, ())
+
+
+@pytest.mark.parametrize("names", [["sql"], ["actor"], ["sql", "actor"]])
+def test_a_receipt_with_a_reveal_removed_still_verifies(given: bytes, vkey: str, names: list[str]) -> None:
+    less = altered(given, lambda document: [document["reveal"].pop(name) for name in names])
+    verdict = verify_receipt(less, vkey, signers=[EXCHANGE.verify_key])
+    assert verdict.revealed.keys() == {"sql", "actor"} - {*names}
+    assert verdict.entry["sealed"].keys() == {"sql", "actor"}
+
+
+def test_a_receipt_made_after_an_erasure_reveals_less_and_one_made_before_still_verifies(
+    opened: Opened, given: bytes, vkey: str
+) -> None:
+    database, log = opened
+
+    def erase(tx: Transaction) -> None:
+        at, basis = datetime(2026, 12, 1, tzinfo=UTC), "Luật 91/2025/QH15, Điều 14"
+        log.erase(tx, at, entry_id=EntryId("ent_x"), erased=EntryId("ent_280"), names=["actor"], basis=basis)
+
+    database.write(erase)
+    with database.read() as connection:
+        after = receipt(connection, log, "ent_280", EXCHANGE)
+    assert verify_receipt(after, vkey).revealed == {"sql": "SELECT 280"}
+    assert b"fintech" not in after
+    assert verify_receipt(given, vkey).revealed["actor"] == "cong-ty-fintech"
+
+
+def _flip(document: dict[str, Any], *path: str) -> None:
+    *way, last = path
+    for step in way:
+        document = document[step]
+    value = document[last]
+    document[last] = value + 1 if isinstance(value, int) else ("A" if value[0] != "A" else "B") + value[1:]
+
+
+def _signature(document: dict[str, Any], **change: Any) -> None:
+    document["signatures"][0] |= change
+
+
+CHANGES: dict[str, Change] = {
+    "price": lambda document: _flip(document, "entry", "meter", "vnd"),
+    "rows": lambda document: _flip(document, "entry", "meter", "rows_out"),
+    "type": lambda document: _flip(document, "entry", "type"),
+    "time": lambda document: document["entry"].update(ts="2026-11-22T05:00:00.123457Z"),
+    "agreement": lambda document: document["entry"]["agreements"][0].update(id="sha256:1"),
+    "member added": lambda document: document["entry"].update(discount=1),
+    "member removed": lambda document: document["entry"].pop("isolation"),
+    "seal": lambda document: _flip(document, "entry", "sealed", "sql"),
+    "seal removed": lambda document: document["entry"]["sealed"].pop("sql"),
+    "sql": lambda document: _flip(document, "reveal", "sql", "value"),
+    "actor": lambda document: _flip(document, "reveal", "actor", "value"),
+    "salt": lambda document: _flip(document, "reveal", "actor", "salt"),
+    "reveals swapped": lambda document: document.update(
+        reveal={"sql": document["reveal"]["actor"], "actor": document["reveal"]["sql"]}
+    ),
+    "reveal of what is not sealed": lambda document: document["reveal"].update(price=document["reveal"]["sql"]),
+    "reveal not an object": lambda document: document["reveal"].update(sql="SELECT 280"),
+    "reveal with more": lambda document: document["reveal"]["sql"].update(note="x"),
+    "index": lambda document: document.update(proof=document["proof"].replace("index 280", "index 281")),
+    "hash": lambda document: document.update(proof=document["proof"].replace("=\n", "=\n" + "A" * 43 + "=\n", 1)),
+    "no proof": lambda document: document.update(proof=""),
+    "size": lambda document: document.update(proof=document["proof"].replace("\n300\n", "\n301\n")),
+    "origin": lambda document: document.update(proof=document["proof"].replace("exchange.", "exchang3.")),
+    "checkpoint cut": lambda document: document.update(proof=document["proof"][:-2]),
+    "signature": lambda document: _flip(document["signatures"][0], "signature"),
+    "header": lambda document: _flip(document["signatures"][0], "protected"),
+    "signature stripped": lambda document: document.update(signatures=[]),
+    "another's signature": lambda document: document.update(signatures=[sign(document["entry"], OTHER, "receipt+jws")]),
+    "signature of another type": lambda document: document.update(
+        signatures=[sign(document["entry"], EXCHANGE, "contract+jws")]
+    ),
+    "signature twice": lambda document: document.update(signatures=document["signatures"] * 2),
+    "unknown member": lambda document: document.update(extra=1),
+    "another document": lambda document: document.update(type="sandbox.receipt/v2"),
+    "no entry": lambda document: document.pop("entry"),
+    "entry of another version": lambda document: document["entry"].update(v=2),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_an_altered_receipt_fails(given: bytes, vkey: str, what: str) -> None:
+    with pytest.raises((Tampered, Invalid)):
+        verify_receipt(altered(given, CHANGES[what]), vkey, signers=[EXCHANGE.verify_key])
+
+
+@pytest.mark.parametrize("what", [name for name in CHANGES if not any(w in name for w in ("signature", "header"))])
+def test_it_fails_by_the_log_alone_even_when_the_exchange_signs_the_alteration(
+    given: bytes, vkey: str, what: str
+) -> None:
+    def resigned(document: dict[str, Any]) -> None:
+        CHANGES[what](document)
+        if "entry" in document:
+            document["signatures"] = [sign(document["entry"], EXCHANGE, "receipt+jws")]
+
+    with pytest.raises((Tampered, Invalid)):
+        verify_receipt(altered(given, resigned), vkey, signers=[EXCHANGE.verify_key])
+
+
+def test_a_receipt_under_a_checkpoint_that_the_log_did_not_sign_fails(given: bytes, vkey: str) -> None:
+    def forged(document: dict[str, Any]) -> None:
+        proof = read_proof(document["proof"])
+        note = sign_note(Checkpoint(ORIGIN, 1, bytes(32)).text, ORIGIN, OTHER)
+        document["proof"] = Proof(0, proof.hashes, note).as_text()
+
+    with pytest.raises(Tampered) as refusal:
+        verify_receipt(altered(given, forged), vkey)
+    assert refusal.value.code == "verify.mismatch"
+
+
+def test_an_unknown_key_verifies_no_receipt(given: bytes) -> None:
+    for name in (ORIGIN, "other.example.vn/log"):
+        with pytest.raises(Tampered):
+            verify_receipt(given, verifier_key(name, OTHER.verify_key))
+    with pytest.raises(Invalid):
+        verify_receipt(given, "")
+
+
+def test_all_required_parties_must_have_signed(given: bytes, vkey: str) -> None:
+    both = [EXCHANGE.verify_key, OTHER.verify_key]
+    with pytest.raises(Invalid, match="required party"):
+        verify_receipt(given, vkey, signers=both)
+
+    def add(document: dict[str, Any]) -> None:
+        document["signatures"].append(sign(document["entry"], OTHER, "receipt+jws"))
+
+    signed = altered(given, add)
+    assert verify_receipt(signed, vkey, signers=both).signers == (EXCHANGE.kid, OTHER.kid)
+
+
+def test_an_es256_key_may_sign_receipts(opened: Opened, vkey: str) -> None:
+    database, log = opened
+    exchange = new_key("san-du-lieu", "ES256")
+    with database.read() as connection:
+        content = receipt(connection, log, "ent_7", exchange)
+    assert verify_receipt(content, vkey, signers=[exchange.verify_key]).index == 7
+
+
+def test_witnesses_that_are_asked_for_must_have_cosigned_the_checkpoint(given: bytes, vkey: str) -> None:
+    witness = verifier_key("regulator.example.vn/w1", OTHER.verify_key, ED25519_COSIGNATURE)
+    with pytest.raises(Tampered):
+        verify_receipt(given, vkey, witnesses=[witness])
+
+    def cosigned(document: dict[str, Any]) -> None:
+        proof = read_proof(document["proof"])
+        note = cosign(proof.checkpoint, "regulator.example.vn/w1", OTHER, 1795341600)
+        document["proof"] = Proof(proof.index, proof.hashes, note).as_text()
+
+    assert verify_receipt(altered(given, cosigned), vkey, witnesses=[witness]).index == 280
+
+
+def test_an_unknown_entry_has_no_receipt(opened: Opened) -> None:
+    database, log = opened
+    with database.read() as connection, pytest.raises(NotFound) as refusal:
+        receipt(connection, log, "ent_999", EXCHANGE)
+    assert refusal.value.code == "entry.unknown"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"type":"sandbox.receipt/v1"}'])
+def test_what_is_no_receipt_is_refused(content: bytes, vkey: str) -> None:
+    with pytest.raises(Invalid):
+        verify_receipt(content, vkey)
+
+
+def test_no_bit_of_a_receipt_changes_unnoticed(given: bytes, vkey: str) -> None:
+    for place in range(0, len(given), 7):
+        flipped = given[:place] + bytes([given[place] ^ 1]) + given[place + 1 :]
+        with pytest.raises(SandboxError):
+            verify_receipt(flipped, vkey, signers=[EXCHANGE.verify_key])
+
+
+def test_every_kind_of_entry_has_its_receipt(open_log: OpenLog, vkey: str) -> None:
+    database, log = open_log()
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+
+    def unit(tx: Transaction) -> None:
+        for kind in EventType:
+            log.record(tx, kind, at, entry_id=EntryId(kind.value), clear={"x": [None]})
+
+    database.write(unit)
+    with database.read() as connection:
+        for kind in EventType:
+            assert verify_receipt(receipt(connection, log, kind.value), vkey).entry["type"] == kind

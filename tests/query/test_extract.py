@@ -1,0 +1,133 @@
+"""The extract: exactly the granted columns and rows, made once, or not at all."""
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sandbox.core.errors import Invalid, SandboxError, Unavailable
+from sandbox.core.terms import Column, Condition, DatasetId, Digest, Scope
+from sandbox.query import views
+from sandbox.query.duckdb import JailedEngine
+
+COLUMNS = (Column("town", "VARCHAR"), Column("n", "INTEGER"))
+VERSION = Digest("sha256:" + "2" * 64)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source.parquet"
+    rows = {
+        "secret": ["a", "b", "c", "d"],
+        "town": ["Huế", "O'Brien", "Huế", None],
+        "n": pa.array([1, 2, 3, 4], pa.int32()),
+        "open": [True, False, True, True],
+    }
+    pq.write_table(pa.table(rows), path)
+    return path
+
+
+def scope(*rows: Condition, columns: tuple[str, ...] = ("town", "n")) -> Scope:
+    return Scope(DatasetId("towns"), VERSION, columns, rows)
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        ((), [1, 2, 3, 4]),
+        ((Condition("town", ("Huế",)),), [1, 3]),
+        ((Condition("town", ("O'Brien", "x') OR true --")),), [2]),
+        ((Condition("n", (2, 3)),), [2, 3]),
+        ((Condition("open", (False,)),), [2]),
+        ((Condition("town", ("Huế", "O'Brien")), Condition("open", (True,))), [1, 3]),
+        ((Condition("secret", ("d",)),), [4]),
+        ((Condition("town", ()),), []),
+        ((Condition("town", ("Huế",)), Condition("n", ())), []),
+    ],
+)
+def test_it_holds_the_granted_columns_and_rows_and_nothing_else(
+    engine: JailedEngine, source: Path, tmp_path: Path, rows: tuple[Condition, ...], kept: list[int]
+) -> None:
+    made = engine.extract(scope(*rows), COLUMNS, (source,), tmp_path / "out")
+    table = pq.read_table(made)
+    assert table.column_names == ["town", "n"]
+    assert table["n"].to_pylist() == kept
+    assert b"secret" not in made.read_bytes()
+
+
+def test_several_sources_are_one_relation(engine: JailedEngine, source: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more.parquet"
+    more.write_bytes(source.read_bytes())
+    made = engine.extract(scope(), COLUMNS, (source, more), tmp_path / "out")
+    assert pq.read_metadata(made).num_rows == 8
+
+
+def test_it_is_made_once_read_only_and_found_again_by_its_name(
+    engine: JailedEngine, source: Path, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = {*pool.map(lambda _: engine.extract(scope(), COLUMNS, (source,), tmp_path / "out"), range(4))}
+    (path,) = made
+    before = path.stat()
+    assert stat.S_IMODE(before.st_mode) == 0o444
+    assert engine.extract(scope(), COLUMNS, (source,), tmp_path / "out").stat() == before
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_another_scope_version_or_source_has_another_name(source: Path) -> None:
+    names = {
+        views.extract_name(scope(), COLUMNS, (source,)),
+        views.extract_name(scope(Condition("n", (1,))), COLUMNS, (source,)),
+        views.extract_name(scope(Condition("n", ("1",))), COLUMNS, (source,)),
+        views.extract_name(scope(columns=("town",)), COLUMNS[:1], (source,)),
+        views.extract_name(scope(), COLUMNS, (source, source)),
+        views.extract_name(Scope(DatasetId("towns"), Digest("sha256:" + "3" * 64), ("town", "n")), COLUMNS, (source,)),
+    }
+    assert len(names) == 6
+
+
+def test_a_scope_of_no_or_other_columns_is_refused(engine: JailedEngine, source: Path, tmp_path: Path) -> None:
+    for columns in ((), ("town",), ("town", "secret")):
+        with pytest.raises(Invalid) as invalid:
+            engine.extract(scope(columns=columns), COLUMNS, (source,), tmp_path / "out")
+        assert invalid.value.code == "contract.mismatch"
+
+
+def _nothing_left(engine: JailedEngine, sources: tuple[Path, ...], folder: Path) -> SandboxError:
+    with pytest.raises(Unavailable) as failed:
+        engine.extract(scope(), COLUMNS, sources, folder)
+    assert [*folder.iterdir()] == []
+    assert str(folder) not in failed.value.message + failed.value.hint
+    return failed.value
+
+
+def test_a_source_that_is_no_parquet_lacks_a_column_or_is_missing_leaves_nothing(
+    engine: JailedEngine, source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    text, narrow = tmp_path / "text.parquet", tmp_path / "narrow.parquet"
+    text.write_text("town,n\n")
+    pq.write_table(pa.table({"town": ["a"]}), narrow)
+    for bad in (text, narrow, tmp_path / "none.parquet"):
+        assert _nothing_left(engine, (bad,), tmp_path / "out").code == "engine.extract"
+
+
+def test_a_child_killed_while_it_writes_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    hasty = JailedEngine(extract_seconds=0)
+    try:
+        assert _nothing_left(hasty, (source,), tmp_path / "out").code == "engine.extract"
+    finally:
+        hasty.close()
+
+
+def test_the_jail_writes_no_other_file_than_its_extract(engine: JailedEngine, source: Path, tmp_path: Path) -> None:
+    """The scope is data: a dataset whose column is named like SQL stays one column."""
+    crooked = tmp_path / "crooked.parquet"
+    name = """a" FROM x; COPY (SELECT 1) TO '/tmp/x"""
+    pq.write_table(pa.table({name: [1]}), crooked)
+    made = engine.extract(scope(columns=(name,)), (Column(name, "BIGINT"),), (crooked,), tmp_path / "out")
+    assert pq.read_table(made).column_names == [name]

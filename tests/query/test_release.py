@@ -1,0 +1,78 @@
+"""What may leave: rows on enough units, without their counts, within rows and bytes."""
+
+import pyarrow as pa
+import pytest
+
+from sandbox.core.errors import QueryRefused, ReleaseRefused
+from sandbox.query.engine import Outcome
+from sandbox.query.release import release
+
+
+def outcome(table: pa.Table) -> Outcome:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return Outcome(bytes(sink.getvalue()), table.num_rows)
+
+
+def table(ipc: bytes) -> pa.Table:
+    with pa.ipc.open_stream(ipc) as reader:
+        return reader.read_all()
+
+
+GUARDED = outcome(pa.table({"town": ["a", "b", "c", "d"], "g0": [10, 9, 50, None], "g1": [10, 50, 3, 20]}))
+
+
+def test_a_row_leaves_only_if_every_guard_holds() -> None:
+    released = release(GUARDED, 2, 10, 100, 10_000)
+    assert table(released.ipc).to_pydict() == {"town": ["a"]}
+    assert (released.rows, released.groups_withheld) == (1, True)
+
+
+def test_a_guard_that_is_null_never_holds() -> None:
+    assert table(release(GUARDED, 2, 1, 100, 10_000).ipc)["town"].to_pylist() == ["a", "b", "c"]
+
+
+def test_without_guards_nothing_leaves_that_owes_a_threshold() -> None:
+    with pytest.raises(ReleaseRefused) as refused:
+        release(GUARDED, 0, 2, 100, 10_000)
+    assert (refused.value.code, refused.value.reasons) == ("release.threshold", ("QRY-05",))
+
+
+def test_without_a_threshold_a_plain_result_leaves_whole() -> None:
+    plain = outcome(pa.table({"a": [1, 2]}))
+    released = release(plain, 0, 1, 2, 10_000)
+    assert (released.rows, released.groups_withheld) == (2, False)
+    assert table(released.ipc).to_pydict() == {"a": [1, 2]}
+
+
+@pytest.mark.parametrize(("max_rows", "max_bytes"), [(1, 10_000), (10, 10)])
+def test_rows_and_bytes_are_counted_after_the_threshold(max_rows: int, max_bytes: int) -> None:
+    plain = outcome(pa.table({"a": [1, 2]}))
+    with pytest.raises(QueryRefused) as refused:
+        release(plain, 0, 1, max_rows, max_bytes)
+    assert (refused.value.code, refused.value.reasons) == ("run.limit", ("QRY-07",))
+    assert release(GUARDED, 2, 10, 1, 10_000).rows == 1
+
+
+def test_a_result_of_guards_alone_is_malformed() -> None:
+    with pytest.raises(ReleaseRefused) as refused:
+        release(outcome(pa.table({"g0": [10]})), 1, 10, 100, 10_000)
+    assert refused.value.code == "release.malformed"
+
+
+def test_what_a_jail_hides_in_metadata_does_not_leave() -> None:
+    hidden = pa.table({"a": [1]}).replace_schema_metadata({"leak": "Nguyễn Văn A"})
+    assert b"leak" not in release(outcome(hidden), 0, 1, 10, 10_000).ipc
+
+
+def test_the_metadata_of_fields_does_not_leave_either() -> None:
+    spy = pa.field("s", pa.int64(), metadata={"leak": "x"})
+    kinds = [pa.int64(), pa.struct([spy]), pa.list_(spy), pa.map_(pa.string(), spy)]
+    values = [1, {"s": 1}, [1], [("k", 1)]]
+    fields = [pa.field(f"c{number}", kind, metadata={"leak": "x"}) for number, kind in enumerate(kinds)]
+    arrays = [pa.array([value], kind) for value, kind in zip(values, kinds, strict=True)]
+    hidden = pa.table(arrays, schema=pa.schema(fields))
+    released = release(outcome(hidden), 0, 1, 10, 10_000).ipc
+    assert b"leak" not in released
+    assert [*table(released).to_pylist()[0].values()] == values
