@@ -115,7 +115,7 @@ def _house(settings: Settings, clock: Clock, opened: tuple[Database, Log], excha
         log=log,
         shelf=Shelf(settings.home / "datasets"),
         policy=_decision_point(settings),
-        engine=JailedEngine(workers=settings.concurrent_queries),
+        engine=JailedEngine(workers=settings.concurrent_queries, clock=clock),
         exchange_key=exchange_key,
     )
 
@@ -140,7 +140,9 @@ def _decision_point(settings: Settings) -> DecisionPoint:
     if settings.opa_url:
         from sandbox.policy.opa import OpaServer  # noqa: PLC0415  # 0.3 s of imports, only for those who run OPA
 
-        return OpaServer(settings.opa_url, bundle, token=settings.opa_token or None)
+        server = OpaServer(settings.opa_url, bundle, token=settings.opa_token or None)
+        server.probe()  # another server's policies, or none, are noticed before the first question
+        return server
     from sandbox.policy.embedded import Embedded  # noqa: PLC0415
 
     return Embedded(bundle)

@@ -16,6 +16,8 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 
+from tests.world import World
+
 # a busy machine, or the first run of all, is no failure
 hypothesis.settings.register_profile(
     "sandbox", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -122,3 +124,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{tmp_path / 'exchange.db'}"
     else:
         yield from _fresh_database(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="session")
+def bare_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A closed exchange with its participants, to be copied by tests."""
+    world = World(tmp_path_factory.mktemp("bare"))
+    world.exchange.close()
+    return world
+
+
+@pytest.fixture(scope="session")
+def ready_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A closed exchange with datasets and agreements too, to be copied by tests."""
+    world = World(tmp_path_factory.mktemp("ready")).ready()
+    world.exchange.close()
+    return world

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,7 @@ def query(home: Path | None, sql: str, token_file: Path | None, url: str | None,
 
 def _sql(text: str) -> str:
     if text == "-":
-        return click.get_text_stream("stdin").read()
+        return sys.stdin.read()
     return say.read_file(Path(text[1:])).decode() if text.startswith("@") else text
 
 

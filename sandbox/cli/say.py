@@ -1,6 +1,7 @@
 """How commands speak: data to stdout, as a table for people or JSON for machines; words to stderr."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,7 +73,7 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
 def write(content: bytes, out: Path | None) -> None:
     """Bytes to a file, or to stdout."""
     if out is None:
-        click.get_binary_stream("stdout").write(content)
+        sys.stdout.buffer.write(content)
     else:
         out.write_bytes(content)
         done(f"wrote {out}")

@@ -1,9 +1,9 @@
 """What one agreement opens of one dataset version: for the jail a relation, for the policy facts."""
 
-import re
 from dataclasses import dataclass
 
 from sandbox.catalog.dataset import Descriptor
+from sandbox.catalog.descriptor import columns_in
 from sandbox.catalog.listing import DatasetVersion
 from sandbox.contracts.agreement import Agreement
 from sandbox.contracts.terms import Terms
@@ -38,7 +38,7 @@ class Grant:
             "class": self.version.descriptor.data_class,
             "columns": list(facts.columns.get(name, ())),
             "dimensions": list(facts.dimensions.get(name, ())),
-            "unit": terms.unit,
+            "unit": self.version.descriptor.privacy_unit,  # the dataset's own, so that no contract can drop it
             "agreement": {
                 "id": agreement.id,
                 "verified": True,
@@ -62,9 +62,8 @@ class Grant:
         }
 
 
-def _columns_of(expression: str, descriptor: Descriptor) -> list[str]:
-    words = set(re.findall(r"\w+", expression))
-    return [column.name for column in descriptor.columns if column.name in words]
+def _sources(expression: str, descriptor: Descriptor) -> list[str]:
+    return [column.name for column in columns_in(expression, descriptor.columns)]
 
 
 def granted_columns(terms: Terms, descriptor: Descriptor) -> tuple[str, ...]:
@@ -86,7 +85,7 @@ def granted_columns(terms: Terms, descriptor: Descriptor) -> tuple[str, ...]:
             f"The terms name {', '.join(sorted(missing))}, which {descriptor.id} does not offer.",
             hint="Use the columns and dimensions of its descriptor.",
         )
-    opened = {*named, *(name for item in terms.dimensions for name in _columns_of(offered[item], descriptor))}
+    opened = {*named, *(name for item in terms.dimensions for name in _sources(offered[item], descriptor))}
     opened |= {terms.unit} if terms.unit else set()
     return tuple(column.name for column in descriptor.columns if column.name in opened)
 

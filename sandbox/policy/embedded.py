@@ -1,4 +1,4 @@
-"""The decision point inside the process: Rego on regorus, a third of a millisecond a question."""
+"""The decision point inside the process: Rego on regorus, under a millisecond a question."""
 
 import json
 import threading

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sandbox.query import functions
-from sandbox.query.nodes import Node, arguments, call_name, cast, column_of, integer, literal, text
+from sandbox.query.nodes import Node, arguments, call_name, cast, column_of, integer, literal, text, walk
 from sandbox.query.refusal import refuse
 
 
@@ -105,6 +105,10 @@ class Gate:
                 self.check(item, scope)
         if not isinstance(node, dict):
             return
+        if any(
+            "class" in each for each in walk(node.get("sample"))
+        ):  # sizes are numbers, or they would escape the walk
+            refuse("query.shape", "The size of a sample is not a plain number.", "Such as TABLESAMPLE 10%.")
         kind = node.get("class") or node.get("type")  # expressions carry both, and their class decides
         if isinstance(kind, str) and kind not in (_CLASSES if "class" in node else _KINDS):
             refuse(
@@ -133,10 +137,10 @@ class Gate:
     def _relation(self, node: Node, scope: frozenset[str]) -> None:
         path = [part.lower() for part in node["qualified_name"]["path"]]
         self.touched.relations.update({path[-1], node.get("alias", path[-1]).lower()})
-        if len(path) == 1 and path[0] in scope:
+        name, timeless = path[-1], "at_clause" not in node
+        if len(path) == 1 and name in scope and timeless:
             return
-        name = path[-1]
-        if name not in self._granted or path[:-1] not in ([], ["main"], ["memory", "main"]) or "at_clause" in node:
+        if name not in self._granted or path[:-1] not in ([], ["main"], ["memory", "main"]) or not timeless:
             offered = ", ".join(sorted(self._granted)) or "none"
             refuse("query.relation", f"No relation {'.'.join(path)[:80]!r} is granted here.", f"Granted: {offered}.")
         self.touched.tables[name] = None

@@ -12,8 +12,8 @@ from tests.world import World
 
 
 @pytest.fixture
-def ready(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path).ready()
+def ready(tmp_path: Path, ready_world: World) -> Iterator[World]:
+    made = ready_world.copy_to(tmp_path)
     try:
         yield made
         invariants.check(made.exchange, made.vkey)

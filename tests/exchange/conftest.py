@@ -10,15 +10,18 @@ from tests.world import World
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
+def world(tmp_path: Path, bare_world: World) -> Iterator[World]:
+    yield from checked(bare_world.copy_to(tmp_path))
+
+
+@pytest.fixture
+def ready(tmp_path: Path, ready_world: World) -> Iterator[World]:
+    yield from checked(ready_world.copy_to(tmp_path))
+
+
+def checked(made: World) -> Iterator[World]:
     try:
         yield made
         invariants.check(made.exchange, made.vkey)
     finally:
         made.exchange.close()
-
-
-@pytest.fixture
-def ready(world: World) -> World:
-    return world.ready()

@@ -71,6 +71,16 @@ def test_a_cte_is_seen_only_where_it_is_in_scope() -> None:
         check(parsed("WITH x AS (SELECT * FROM x) SELECT * FROM x"))
 
 
+def test_nothing_hides_beside_a_relation() -> None:
+    with pytest.raises(Refusal):
+        check(parsed("WITH x AS (SELECT 1) SELECT * FROM x AT (VERSION => (SELECT read_text('/etc/passwd')))"))
+    tree = parsed("SELECT * FROM t TABLESAMPLE 10%")
+    check(copy.deepcopy(tree))
+    tree["from_table"]["sample"]["sample_size"] = {"class": "SUBQUERY", "type": "SUBQUERY"}
+    with pytest.raises(Refusal):
+        check(tree)
+
+
 def test_a_cte_named_like_a_path_is_refused() -> None:
     with pytest.raises(Refusal) as refused:
         check(parsed("""WITH "/etc/passwd" AS (SELECT 1) SELECT 1"""))

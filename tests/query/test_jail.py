@@ -22,10 +22,9 @@ SLOW = "SELECT levenshtein(repeat('a', 400000), repeat('b', 400000))"
 """Minutes in one call, which the engine itself cannot interrupt."""
 
 
-def run(
-    engine: JailedEngine, sql: str, *, rows: int = 1000, size: int = 1 << 20, seconds: int = 20, memory: int = 512
-) -> int:
-    return engine.run(Job("qry", sql, {}, Limits(rows, size, seconds, memory))).rows
+def run(engine: JailedEngine, sql: str, **given: int) -> int:
+    limits = {"max_rows": 1000, "max_bytes": 1 << 20, "seconds": 20, "memory_mb": 512} | given
+    return engine.run(Job("qry", sql, {}, Limits(**limits))).rows
 
 
 MANY = {"max_rows": 2_000_000, "max_bytes": 1 << 26}
