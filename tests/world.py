@@ -22,8 +22,9 @@ from sandbox.core.errors import Conflict
 from sandbox.core.keys import SigningKey, key_from_seed
 from sandbox.core.terms import Participant, ParticipantId, Role
 from sandbox.exchange import report
+from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.exchange import Exchange
-from sandbox.exchange.query import QueryRequest, Result
+from sandbox.exchange.query import Result
 from sandbox.settings import Settings
 
 START = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)

@@ -24,7 +24,8 @@ from sandbox.api.shapes import (
 from sandbox.core.canonical import parse
 from sandbox.core.errors import Invalid, NotFound
 from sandbox.core.terms import Role
-from sandbox.exchange.query import QueryRequest, Result
+from sandbox.exchange.case import QueryRequest
+from sandbox.exchange.query import Result
 
 DIMENSIONS: Final = ("day", "provider", "buyer", "dataset", "sector")
 _RESULT_MEDIA: Final = (render.JSON, render.CSV, render.ARROW)

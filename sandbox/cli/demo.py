@@ -56,7 +56,7 @@ def demo(home: Path, scale: float, *, as_json: bool) -> None:
     with Pilot.open(home, narrator) as pilot:
         _play(pilot, narrator, report, scale)
         document = _document(pilot, report)
-    narrator.close(document, home)
+    narrator.close(document, home, pilot.agreements["chi_so_cds"])
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False, indent=1))
     for problem in report.problems:

@@ -76,7 +76,8 @@ def complain(error: SandboxError, *, as_json: bool) -> None:
         return
     click.echo(click.style("✗ ", fg="red") + f"{error.message}  [{error.code}]", err=True)
     for rule in error.reasons:
-        click.echo(f"  {rule}  {sentence(rule, 'en')}", err=True)
+        said = sentence(rule, "en")
+        click.echo(f"  {rule}" if said in error.message else f"  {rule}  {said}", err=True)
     if error.hint:
         click.echo(click.style("  → ", fg="cyan") + error.hint, err=True)
     if error.query:

@@ -248,7 +248,7 @@ def _sql(text: str) -> str:
 def _at_home(home: Path | None, token: str, sql: str, asked: dict[str, Any]) -> tuple[bytes, bytes, str]:
     from sandbox.bootstrap import build
     from sandbox.core.errors import NotIdentified
-    from sandbox.exchange.query import QueryRequest
+    from sandbox.exchange.case import QueryRequest
     from sandbox.market.money import dong
 
     if not token:

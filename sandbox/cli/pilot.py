@@ -23,9 +23,10 @@ from sandbox.core.canonical import Json, canonical, parse
 from sandbox.core.errors import Tampered
 from sandbox.core.keys import SigningKey, new_key, write_key
 from sandbox.core.terms import Participant, Role
+from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.house import CHECKPOINT_FOLDER
-from sandbox.exchange.query import QueryRequest, Result
+from sandbox.exchange.query import Result
 from sandbox.settings import Settings, load, share
 
 _SHORT_SECONDS: Final = 2.0

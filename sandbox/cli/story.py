@@ -1,5 +1,6 @@
 """What the demo says to people: short coloured lines, progress bars on a terminal, and three tables at the end."""
 
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -46,10 +47,10 @@ class Narrator:
 
     def published(self, version: "DatasetVersion") -> None:
         """A dataset is listed."""
-        title = version.descriptor.title["en"]
-        self.say(
-            f"{version.provider} publishes {click.style(version.dataset, bold=True)}: {title}, {version.rows:,} rows"
-        )
+        from sandbox.market.money import grouped
+
+        name, title = click.style(version.dataset, bold=True), version.descriptor.title["en"]
+        self.say(f"{version.provider} publishes {name}: {title}, {grouped(version.rows)} rows")
 
     def agreed(self, deal: "Deal") -> None:
         """An agreement stands."""
@@ -76,13 +77,13 @@ class Narrator:
         if self.quiet:
             return
         from sandbox.cli.say import table
-        from sandbox.market.money import dong
+        from sandbox.market.money import dong, grouped
 
         parts = dict(pilot.exchange.volume_by("dataset")) | {"total": pilot.exchange.volume()}
         click.echo("\n" + click.style("Transaction volume", bold=True))
         table(
             [
-                [name, str(part.count), dong(part.value_vnd), f"{part.rows:,}", f"{part.bytes:,}"]
+                [name, str(part.count), dong(part.value_vnd), grouped(part.rows), grouped(part.bytes)]
                 for name, part in parts.items()
             ],
             ["dataset", "count", "value", "rows", "bytes"],
@@ -96,15 +97,16 @@ class Narrator:
             words = f"log verified offline: {pilot.size} entries, {len(pilot.results)} receipts, root {pilot.root}"
             click.echo("\n" + click.style("✓ ", fg="green") + words)
 
-    def close(self, document: Mapping[str, Any], home: Path) -> None:
-        """How long it took, and what to try next."""
+    def close(self, document: Mapping[str, Any], home: Path, agreement: str) -> None:
+        """How long it took, and what to try next, as it can be typed here."""
         if self.quiet:
             return
+        command = "sandbox" if shutil.which("sandbox") else Path(sys.argv[0])
         click.echo(click.style("  ", fg="green") + f"{document['seconds']['total']:.1f} s in all\n")
         click.echo(click.style("Try next", bold=True))
         token = home / "keys" / "truong-dai-hoc.token"
         sql = "SELECT dia_phuong, hang, nguon FROM chi_so_cds WHERE chi_so = 'dti' AND hang <= 5 ORDER BY hang"
-        digest = document.get("try", "")
-        click.echo(f'  sandbox query --home {home} --token-file {token} --purpose nghien_cuu -a {digest} "{sql}"')
-        click.echo(f"  sandbox verify log {home / 'log'} --vkey {home / 'log.vkey'}")
-        click.echo(f"  sandbox serve --home {home}")
+        options = f"--home {home} --token-file {token} -a {agreement[7:19]} --purpose nghien_cuu"
+        click.echo(f'  {command} query {options} "{sql}"')
+        click.echo(f"  {command} verify log {home / 'log'} --vkey {home / 'log.vkey'}")
+        click.echo(f"  {command} serve --home {home}")

@@ -10,9 +10,9 @@ from sandbox.core.canonical import Json, digest
 from sandbox.core.clock import microseconds
 from sandbox.core.database import Transaction
 from sandbox.core.errors import Invalid, PolicyRefused, SandboxError, Unavailable
+from sandbox.exchange.decide import in_words, subject_of
 from sandbox.exchange.grants import granted_columns
 from sandbox.exchange.house import House
-from sandbox.exchange.query import subject_of
 from sandbox.policy.decision import Question
 
 
@@ -136,7 +136,7 @@ def _countersigned(house: House, text: bytes) -> tuple[Agreement, DatasetVersion
     if not decision.allow:
         raise PolicyRefused(
             "policy.refused",
-            f"The agreement may not be made: {', '.join(decision.reasons)}.",
+            "The agreement may not be made. " + in_words(decision),
             reasons=decision.reasons,
         )
     return agreement, version, signed

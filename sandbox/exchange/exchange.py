@@ -15,9 +15,10 @@ from sandbox.core.database import Transaction
 from sandbox.core.errors import Conflict, SandboxError, Unavailable
 from sandbox.core.keys import VerifyKey
 from sandbox.core.terms import Digest, Participant, ParticipantId, Vnd
-from sandbox.exchange import agree, members, policies, publish, query, report, runs
+from sandbox.exchange import agree, members, policies, publish, query, report, runs, settle
+from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.house import House
-from sandbox.exchange.query import QueryRequest, Result
+from sandbox.exchange.query import Result
 from sandbox.market import ledger, volume
 from sandbox.market.volume import Volume
 
@@ -163,7 +164,7 @@ class Exchange:
             left = runs.abandoned(connection, self.house.now())
         for query_id, uses in left:
             try:
-                query.fail(self.house, query_id, uses, Unavailable("run.abandoned", "The exchange stopped meanwhile."))
+                settle.fail(self.house, query_id, uses, Unavailable("run.abandoned", "The exchange stopped meanwhile."))
             except Conflict:  # another process closed it first
                 continue
         return len(left)

@@ -14,8 +14,8 @@ from sandbox.core.database import Transaction
 from sandbox.core.errors import Invalid, PolicyRefused
 from sandbox.core.signing import Signed, open_signed
 from sandbox.core.terms import Participant
+from sandbox.exchange.decide import in_words, subject_of
 from sandbox.exchange.house import House
-from sandbox.exchange.query import subject_of
 from sandbox.policy.decision import Question
 
 MANIFEST = "manifest"
@@ -110,7 +110,7 @@ def _decide(house: House, provider: Participant, descriptor: Descriptor, examine
     if not decision.allow:
         raise PolicyRefused(
             "policy.refused",
-            f"{descriptor.id} may not be listed: {', '.join(decision.reasons)}.",
+            f"{descriptor.id} may not be listed. {in_words(decision)}",
             reasons=decision.reasons,
         )
 

@@ -10,7 +10,7 @@ _NBSP: Final = "\u00a0"
 
 def dong(vnd: int) -> str:
     """All digits, for anything that is paid: ``1.234.567.890 ₫``."""
-    return f"{_grouped(vnd)}{_NBSP}₫"
+    return f"{grouped(vnd)}{_NBSP}₫"
 
 
 def short_dong(vnd: int) -> str:
@@ -21,7 +21,7 @@ def short_dong(vnd: int) -> str:
     unit, name = (_TRIEU, "triệu") if _tenths(size, _TRIEU) * _TRIEU < 10 * _TY else (_TY, "tỷ")  # never "1.000 triệu"
     whole, tenth = divmod(_tenths(size, unit), 10)
     decimal = f",{tenth}" if tenth else ""
-    return f"{'-' if vnd < 0 else ''}{_grouped(whole)}{decimal}{_NBSP}{name}{_NBSP}₫"
+    return f"{'-' if vnd < 0 else ''}{grouped(whole)}{decimal}{_NBSP}{name}{_NBSP}₫"
 
 
 def percent(basis_points: int | None) -> str:
@@ -30,10 +30,11 @@ def percent(basis_points: int | None) -> str:
         return "—"
     whole, hundredths = divmod(abs(basis_points), 100)
     decimals = f"{hundredths:02}".rstrip("0")
-    return f"{'-' if basis_points < 0 else ''}{_grouped(whole)}{',' if decimals else ''}{decimals}%"
+    return f"{'-' if basis_points < 0 else ''}{grouped(whole)}{',' if decimals else ''}{decimals}%"
 
 
-def _grouped(number: int) -> str:
+def grouped(number: int) -> str:
+    """A whole number with its thousands set apart: ``1.234.567``."""
     return f"{number:,}".replace(",", ".")
 
 

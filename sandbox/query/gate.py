@@ -105,9 +105,8 @@ class Gate:
                 self.check(item, scope)
         if not isinstance(node, dict):
             return
-        if any(
-            "class" in each for each in walk(node.get("sample"))
-        ):  # sizes are numbers, or they would escape the walk
+        sizes = walk(node.get("sample"))  # not visited below, so they must be numbers
+        if any("class" in each for each in sizes):
             refuse("query.shape", "The size of a sample is not a plain number.", "Such as TABLESAMPLE 10%.")
         kind = node.get("class") or node.get("type")  # expressions carry both, and their class decides
         if isinstance(kind, str) and kind not in (_CLASSES if "class" in node else _KINDS):

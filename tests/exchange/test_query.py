@@ -23,7 +23,7 @@ from sandbox.core.errors import (
     Unavailable,
 )
 from sandbox.core.terms import Digest, ParticipantId
-from sandbox.exchange import query as use_case
+from sandbox.exchange.case import QueryRequest
 from sandbox.policy.decision import Decision, Question
 from sandbox.query.engine import Job, Outcome
 from tests.world import BUYER, INDEX, OTHER, PER_ROUTE, REGULATOR, TRIPS, World
@@ -135,7 +135,7 @@ def test_an_agreement_that_the_sql_does_not_read_is_not_charged_for(ready: World
 
 @pytest.mark.parametrize("names", [[], ["sha256:" + "1" * 64] * 9])
 def test_a_query_stands_under_one_to_eight_agreements(ready: World, names: list[str]) -> None:
-    request = use_case.QueryRequest(PER_ROUTE, tuple(names), "nghien_cuu")
+    request = QueryRequest(PER_ROUTE, tuple(names), "nghien_cuu")
     with pytest.raises(Invalid):
         ready.exchange.query(ready.who(BUYER), request)
 
@@ -257,7 +257,7 @@ def use_case_after_crash(world: World) -> Any:
     dead.run = lambda job: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign,assignment]
     exchange.house = dataclasses.replace(exchange.house, engine=dead)
     who = exchange.identify(world.tokens[BUYER])
-    exchange.query(who, use_case.QueryRequest(PER_ROUTE, (world.agreements[TRIPS, BUYER],), "nghien_cuu"))
+    exchange.query(who, QueryRequest(PER_ROUTE, (world.agreements[TRIPS, BUYER],), "nghien_cuu"))
     return exchange
 
 

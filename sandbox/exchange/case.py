@@ -1,0 +1,63 @@
+"""One request on its way through the house: what is asked, and what is known of it so far."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from sandbox.core.canonical import Json, check, digest
+from sandbox.core.errors import Invalid
+from sandbox.core.terms import Participant, QueryId
+from sandbox.exchange.grants import Grant
+from sandbox.market import price
+from sandbox.policy.decision import Decision
+from sandbox.query.engine import Facts
+
+MOST_TEXT: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRequest:
+    """What a buyer asks: SQL, under which agreements (digests or unique prefixes), for which purpose."""
+
+    sql: str
+    agreements: tuple[str, ...]
+    purpose: str
+    max_price_vnd: int | None = None
+
+
+@dataclass(slots=True)
+class Case:
+    """One request on its way: what is known of it so far, for the record."""
+
+    id: QueryId
+    buyer: Participant
+    request: QueryRequest
+    grants: list[Grant] = field(default_factory=list)
+    quote: price.Quote | None = None
+    facts: Facts | None = None
+    decision: Decision | None = None
+
+    def clear(self) -> dict[str, Json]:
+        """What the log says of it in clear."""
+        shares = self.quote.shares if self.quote else {}
+        agreements: list[Json] = [
+            {
+                "id": grant.agreement.id,
+                "dataset": grant.agreement.dataset,
+                "vnd": int(shares.get(grant.agreement.id, 0)),
+            }
+            for grant in self.grants
+        ]
+        return {"query": self.id, "agreements": agreements}
+
+    def sealed(self) -> dict[str, Json]:
+        """What the log commits to without showing it. Text that has no canonical form is named by its digest."""
+        sql = self.facts.canonical if self.facts else self.request.sql
+        return {"actor": self.buyer.id, "sql": _sealable(sql), "purpose": _sealable(self.request.purpose)}
+
+
+def _sealable(text: str) -> str:
+    try:
+        check(text)
+    except Invalid:
+        return digest(text.encode("utf-8", "surrogatepass"))
+    return text if len(text) <= MOST_TEXT else digest(text.encode())

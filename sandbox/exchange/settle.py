@@ -1,0 +1,135 @@
+"""The durable steps of a query: admitted, refused, failed, settled; each is one transaction with its entry."""
+
+from datetime import timedelta
+from typing import Final
+
+from sandbox.audit.events import EventType
+from sandbox.catalog.listing import DatasetVersion
+from sandbox.contracts.agreement import Agreement
+from sandbox.core.canonical import Json, digest
+from sandbox.core.clock import day_of
+from sandbox.core.database import Transaction
+from sandbox.core.errors import Conflict, SandboxError, Unavailable
+from sandbox.core.terms import DatasetId, EntryId, QueryId, Vnd
+from sandbox.exchange import runs
+from sandbox.exchange.case import Case
+from sandbox.exchange.house import House
+from sandbox.market import budget, ledger, price
+from sandbox.market.ledger import Settlement, Share
+from sandbox.policy.decision import Decision
+from sandbox.query.release import Released
+
+ARROW: Final = "application/vnd.apache.arrow.stream"
+_LEASE_MARGIN: Final = timedelta(seconds=30)
+
+
+def admit(house: House, case: Case, decision: Decision) -> list[str]:
+    """Reserve price and uses and record the query as authorized; answers the budgets that it holds.
+
+    Raises:
+        Insufficient: the wallet or a budget does not cover it; nothing is reserved.
+    """
+    entry, quote, at = house.new_entry(), case.quote, house.now()
+    uses = [use for grant in case.grants for use in _uses(grant.agreement, day_of(at).isoformat())]
+    lease = at + timedelta(seconds=house.settings.query_seconds) + _LEASE_MARGIN
+    clear = case.clear() | {
+        "policy": {"bundle": decision.policy, "decision": "allow"},
+        "isolation": house.engine.isolation,
+        "vnd": int(quote.total) if quote else 0,
+    }
+
+    def write(tx: Transaction) -> None:
+        budget.reserve_uses(tx, uses)
+        ledger.reserve(tx, entry, case.id, case.buyer.id, quote.total if quote else Vnd(0))
+        runs.begin(tx, case.id, case.buyer.id, entry, [name for name, _ in uses], lease)
+        house.record(tx, EventType.QUERY_AUTHORIZED, entry, clear, case.sealed())
+
+    house.database.write(write)
+    return [name for name, _ in uses]
+
+
+def _uses(agreement: Agreement, day: str) -> list[tuple[str, int]]:
+    caps = {
+        f"{agreement.id}/{day}": agreement.terms.day_budget,
+        f"{agreement.id}/life": agreement.terms.lifetime_budget,
+    }
+    return [(name, cap) for name, cap in caps.items() if cap is not None]
+
+
+def refuse(house: House, case: Case, refusal: SandboxError) -> None:
+    """Record a refusal, and note on the error under which id it stands."""
+    entry, at = house.new_entry(), house.now()
+    clear = case.clear() | {"code": refusal.code, "reasons": list(refusal.reasons)}
+    if case.decision is not None:
+        clear["policy"] = {"bundle": case.decision.policy, "decision": "allow" if case.decision.allow else "deny"}
+
+    def write(tx: Transaction) -> None:
+        runs.refuse(tx, case.id, case.buyer.id, entry, at)
+        house.record(tx, EventType.QUERY_REFUSED, entry, clear, case.sealed())
+
+    house.database.write(write)
+    refusal.query = case.id
+
+
+def fail(house: House, query: QueryId, uses: list[str], failure: BaseException) -> None:
+    """Close an authorized query without a result: money and uses go back, in one transaction with the entry."""
+    entry = house.new_entry()
+    known = failure if isinstance(failure, SandboxError) else SandboxError("run.interrupted", "")
+    clear: dict[str, Json] = {"query": query, "code": known.code, "reasons": list(known.reasons)}
+
+    def write(tx: Transaction) -> None:
+        runs.finish(tx, query, "failed", entry)
+        ledger.refund(tx, entry, query)
+        budget.release_uses(tx, uses)
+        house.record(tx, EventType.QUERY_FAILED, entry, clear)
+
+    house.database.write(write)
+
+
+def settle(house: House, case: Case, released: Released, uses: list[str]) -> EntryId:
+    """Pay the provider and record the query as completed, with the digest of what leaves; answers the entry.
+
+    Raises:
+        Unavailable: ``query.outcome_unknown`` when it was written although the database failed.
+    """
+    entry, quote, at = house.new_entry(), case.quote, house.now()
+    shares = tuple(_share(grant.agreement, grant.version, quote) for grant in case.grants)
+    settlement = Settlement(
+        case.id, entry, case.buyer.id, at, released.rows, len(released.ipc), shares, house.settings.fee_bp
+    )
+    meter: dict[str, Json] = {
+        "rows_out": released.rows,
+        "bytes_out": len(released.ipc),
+        "vnd": int(quote.total) if quote else 0,
+    }
+    clear = case.clear() | {"meter": meter, "groups_withheld": released.groups_withheld}
+    sealed = case.sealed() | {"result": {"sha256": digest(released.ipc), "media": ARROW}}
+
+    def write(tx: Transaction) -> None:
+        runs.finish(tx, case.id, "completed", entry)
+        ledger.capture(tx, entry, case.id, settlement)
+        house.record(tx, EventType.QUERY_COMPLETED, entry, clear, sealed)
+
+    try:
+        house.database.write(write)
+    except Exception as failure:
+        _unsettled(house, case.id, uses, failure)
+        raise
+    return entry
+
+
+def _unsettled(house: House, query: QueryId, uses: list[str], failure: Exception) -> None:
+    """A settlement that raised may still have been written; then the run is closed and must not be refunded."""
+    try:
+        fail(house, query, uses, failure)
+    except Conflict:
+        raise Unavailable(
+            "query.outcome_unknown",
+            f"Query {query} was settled, and its result could not be given.",
+            hint="Fetch its receipt; ask the operator to refund it.",
+        ) from failure
+
+
+def _share(agreement: Agreement, version: DatasetVersion, quote: price.Quote | None) -> Share:
+    vnd = quote.shares[agreement.id] if quote else Vnd(0)
+    return Share(agreement.id, agreement.provider, DatasetId(agreement.dataset), version.descriptor.sector, vnd)
