@@ -39,6 +39,8 @@ def _check_number(number: int) -> None:
 
 
 def _check_text(text: str) -> None:
+    if text.isascii():  # the most of them; nothing below applies
+        return
     if not unicodedata.is_normalized("NFC", text):  # the same Vietnamese words would have two digests
         _refuse("Text is not in Unicode NFC.")
     if any("\ud800" <= character <= "\udfff" for character in text):

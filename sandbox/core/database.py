@@ -230,13 +230,13 @@ class Database:
     def _committed(self, units: list[_Queued]) -> list[_Answer]:
         try:
             return self._attempt(units, apart=False)
+        except _RolledBackError:
+            pass
+        try:  # one unit failed: all are redone, each under its own savepoint
+            return self._attempt(units, apart=True)
         except _RolledBackError as undone:
             if len(units) == 1:
                 return [partial(units[0][1].set_exception, undone.__cause__)]
-        try:  # one unit failed: all are redone, each under its own savepoint
-            return self._attempt(units, apart=True)
-        except _RolledBackError:
-            pass
         # one took the connection along, or has leaves that the seal refuses: each gets its own transaction
         return [answer for item in units for answer in self._alone(item)]
 
@@ -315,7 +315,7 @@ def _carry_out(
             with connection.begin_nested() if apart else nullcontext():
                 value = unit(transaction)
         except BaseException as error:
-            if not apart:
+            if not apart or connection.invalidated:
                 raise
             answers.append(partial(future.set_exception, error))
         else:

@@ -122,11 +122,12 @@ def _refuse_text(sql: str, document: Node) -> None:
     if document.get("error_type") == "not implemented":
         word = re.search(r"[A-Za-z]+", sql)
         began = word.group()[:20].upper() if word else "something else"
-        refuse(
-            "query.shape", f"Only one SELECT may run, and this is {began}.", "PIVOT needs values: ON column IN (...)."
-        )
+        if began in {"SELECT", "WITH", "FROM", "VALUES"}:
+            refuse("query.shape", "Only one SELECT may run, and here something follows it.", "Send one SELECT alone.")
+        hint = "Give the values: ON column IN (...)." if "PIVOT" in began else "Send one SELECT."
+        refuse("query.shape", f"Only one SELECT may run, and this is {began}.", hint)
     place = document.get("position")
-    refuse("sql.syntax", first[:200] + (f" (character {place})" if place else ""), "Write SQL as DuckDB reads it.")
+    refuse("sql.syntax", first[:200] + (f" (character {place})" if place else ""), "Write it in DuckDB's SQL.")
 
 
 def _granted(document: Mapping[str, Any], engine: Language) -> Granted:

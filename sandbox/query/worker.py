@@ -145,10 +145,11 @@ class _DuckDB:
             return Refusal("query.too_large", "The query needs too much memory to be read.", "Make it smaller.")
         if isinstance(error, duckdb.BinderException) and "column" in first and "not found" in first:
             offered = "; ".join(f"{name}: {columns}" for name, columns in self._columns.items())
-            return Refusal(
-                "query.column", first, f"Granted columns of {offered}." if offered else "No dataset is named."
-            )
-        return Refusal("sql.syntax", first, "Write SQL as DuckDB reads it.")
+            said = first.split('"')[1:2]
+            what = f"There is no column {said[0]!r} among those granted." if said else first
+            hint = f"Granted columns of {offered}." if offered else "No dataset is named."
+            return Refusal("query.column", what, hint)
+        return Refusal("sql.syntax", first, "Write it in DuckDB's SQL.")
 
 
 def _empty(columns: Sequence[Sequence[str]]) -> str:

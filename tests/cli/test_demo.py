@@ -13,14 +13,14 @@ SANDBOX = [sys.executable, "-m", "sandbox.cli"]
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("SANDBOX_")}
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("SANDBOX_")} | {"COLUMNS": "100"}
     return subprocess.run([*SANDBOX, *words], env=environ, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     home = tmp_path_factory.mktemp("demo") / "home"
-    done = run("demo", "--home", str(home), "--scale", "0.02", "--json")
+    done = run("demo", "--home", str(home), "--json")
     assert done.returncode == 0, done.stderr
     return home, json.loads(done.stdout)
 
@@ -50,10 +50,20 @@ def test_the_home_it_leaves_is_a_complete_exchange(played: tuple[Path, dict[str,
     assert volume[-1]["value_vnd"] == document["volume"]["value_vnd"]
 
 
-def test_a_second_demo_replaces_the_first_and_speaks_to_people(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    assert run("demo", "--home", str(home), "--scale", "0.001", "--json").returncode == 0
-    done = run("demo", "--home", str(home), "--scale", "0.001")
+def test_a_second_demo_replaces_the_first_and_prints_what_the_readme_shows(played: tuple[Path, dict[str, Any]]) -> None:
+    home, _ = played
+    done = run("demo", "--home", str(home))
     assert done.returncode == 0, done.stderr
-    for words in ("Transaction volume", "Refused, and on the record", "log verified offline", "Try next"):
-        assert words in done.stdout
+    printed = iter(" ".join(line.replace(str(home), ".sandbox/demo").split()) for line in done.stdout.splitlines())
+    block = (Path(__file__).parents[2] / "README.md").read_text().partition("```text demo\n")[2].partition("```")[0]
+    for shown in block.splitlines():
+        words = " ".join(shown.split())
+        if words and words != "…":
+            assert any(line == words or (words.endswith(" …") and line.startswith(words[:-1])) for line in printed), (
+                words
+            )
+    assert "Try next" in [*printed]
+
+
+def test_a_tiny_demo_holds_too(tmp_path: Path) -> None:
+    assert run("demo", "--home", str(tmp_path / "home"), "--scale", "0.001", "--json").returncode == 0
