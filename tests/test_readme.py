@@ -97,3 +97,13 @@ def test_nothing_generated_no_key_and_no_machine_path_is_tracked() -> None:
         assert not re.search(r"\.(db|sqlite3?|log|pyc|jwk|pem|token|duckdb|wal)$|__pycache__", name), name
     locks = [(ROOT / name).read_text() for name in ("requirements.lock", "requirements-dev.lock")]
     assert not any("://" in lock or "--index" in lock or "file:" in lock for lock in locks)
+
+
+def test_the_example_of_a_descriptor_is_one() -> None:
+    from sandbox.catalog import descriptor as words
+    from sandbox.catalog.dataset import read_descriptor
+
+    page = (ROOT / "docs/formats/descriptor.md").read_text()
+    example = page.partition("```json\n")[2].partition("```")[0]
+    assert [each.name for each in read_descriptor(example.encode()).dimensions] == ["gio"]
+    assert all(f"`{word}`" in page for word in (*words.DATA_CLASSES, *words.ORIGINS, *words.FREQUENCIES))

@@ -23,8 +23,8 @@ def _plain(value: Any) -> Any:
         case int():
             return value if -_EXACT < value < _EXACT else str(value)
         case Decimal():
-            whole = int(value) if value == value.to_integral_value() else None
-            return _plain(whole) if whole is not None else str(value)
+            scaled = value.as_tuple().exponent
+            return str(value) if isinstance(scaled, str) or scaled < 0 else _plain(int(value))
         case datetime():
             return text_of(value) if value.tzinfo else value.isoformat()
         case date():

@@ -23,7 +23,7 @@ def refuse(sentence: str) -> NoReturn:
     Raises:
         Invalid: ``descriptor.invalid``.
     """
-    hint = "Correct descriptor.json; a draft made from a Parquet file has every member."
+    hint = "See docs/formats/descriptor.md for what each member may be."
     raise Invalid("descriptor.invalid", sentence, hint=hint, reasons=("LIST-05",))
 
 

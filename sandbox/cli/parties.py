@@ -169,11 +169,13 @@ def sign(key_file: Path, file: Path, out: Path | None) -> None:
     from sandbox.contracts import envelope
     from sandbox.core.clock import SystemClock
     from sandbox.core.keys import read_key
+    from sandbox.core.signing import unverified
 
     key, content = read_key(key_file), say.read_file(file).strip()
     signed = envelope.accept_offer(content, key, secrets.token_bytes(32), SystemClock().now())
     say.write(signed + b"\n", out)
-    say.done("signed; the other party signs next, then: sandbox agree FILE")
+    parties = len(unverified(signed, envelope.CONTRACT)[1])
+    say.done("signed; the provider signs next" if parties == 1 else "signed; now hand it in: sandbox agree FILE")
 
 
 @click.command()

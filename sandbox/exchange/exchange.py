@@ -1,7 +1,7 @@
 """The exchange: one method per use case, for every door alike."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -118,9 +118,12 @@ class Exchange:
         return agree.agree(self.house, envelope)
 
     def agreements(self, participant: ParticipantId | None = None) -> list[registry.AgreementRow]:
-        """Agreements, of one participant or of all."""
+        """Agreements, of one participant or of all; one whose term is over says ``expired``."""
+        now = self.house.now()
         with self.house.database.read() as connection:
-            return registry.agreements(connection, participant)
+            rows = registry.agreements(connection, participant)
+        over = [row.state == registry.IN_FORCE and row.not_after <= now for row in rows]
+        return [replace(row, state="expired") if ended else row for row, ended in zip(rows, over, strict=True)]
 
     # --- queries ---
     def query(self, buyer: Participant, request: QueryRequest) -> Result:

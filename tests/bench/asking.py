@@ -1,0 +1,130 @@
+"""A governed query in process: whole, step by step, by several threads, beside DuckDB alone; and its decision."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import duckdb
+import regorus
+
+from sandbox.core.canonical import canonical
+from sandbox.exchange import query
+from sandbox.policy.bundle import Bundle
+from sandbox.policy.decision import PACKAGE, RULE, Decision, Question
+from sandbox.settings import share
+from tests.bench.figures import Act, Bench, Row, compared, medians, per_second, rate, took
+from tests.world import PER_ROUTE, TRIPS, World
+
+STEPS = {
+    "agreement": "_under_what",
+    "analyse": "_touched",
+    "decide": "decide",
+    "admit": "admit",
+    "release": "release",
+    "settle": "settle",
+}
+"""Each step's function in ``sandbox.exchange.query``; "run" is the engine's own."""
+ORDER = ("agreement", "analyse", "decide", "admit", "run", "release", "settle")
+THREADS = (1, 4)
+
+
+def ask(bench: Bench) -> Iterator[Row]:
+    """(a) What the exchange adds to a small query, and in which step."""
+    world = bench.world
+    file = _file_of(world, TRIPS)
+    warm, cold = plain(file), partial(_opened_and_asked, file)
+    with _timed(world) as spent:
+        found = medians(bench.sized(40, 10), {"governed": world.query, "open": warm, "opened": cold})
+    whole = found["governed"]
+    yield compared("governed query of 120 rows", whole, "DuckDB alone, connection open", found["open"])
+    yield compared("governed query of 120 rows", whole, "DuckDB alone, connection opened for it", found["opened"])
+    for step in ORDER:
+        yield Row(f"… of it {step}", took(each := statistics.median(spent[step])), "the whole", each / whole)
+    for threads in THREADS:
+        yield _throughput(bench, threads, lambda: world.query, lambda: plain(file))
+
+
+def _throughput(bench: Bench, threads: int, ours: Callable[[], Act], theirs: Callable[[], Act]) -> Row:
+    mine, other = (per_second(make, threads, bench.window) for make in (ours, theirs))
+    crowd = f"{threads} thread{'s' * (threads > 1)}"
+    return Row(f"governed queries, {crowd}", rate(mine), f"DuckDB alone, {crowd}, {rate(other)}", mine / other)
+
+
+def _file_of(world: World, dataset: str) -> Path:
+    (version,) = (each for each in world.exchange.datasets() if each.dataset == dataset)
+    return world.exchange.house.shelf.path(version.files[0].digest)
+
+
+def plain(path: Path) -> Act:
+    """The same SQL over the same file, on a connection that stays open."""
+    connection = duckdb.connect(":memory:", config={"threads": 2})
+    connection.execute(f"CREATE VIEW {TRIPS} AS FROM read_parquet('{path}')")
+    return lambda: connection.sql(PER_ROUTE).to_arrow_table()
+
+
+def _opened_and_asked(path: Path) -> None:
+    plain(path)()
+
+
+@contextmanager
+def _timed(world: World) -> Iterator[dict[str, list[float]]]:
+    """The seconds of every step while this is open."""
+    spent: dict[str, list[float]] = {step: [] for step in ORDER}
+    engine: Any = world.exchange.house.engine
+    places = [("run", engine, "run"), *((step, query, name) for step, name in STEPS.items())]
+    with ExitStack() as patches:
+        for step, place, name in places:
+            patches.enter_context(patch.object(place, name, _clocked(getattr(place, name), spent[step])))
+        yield spent
+
+
+def _clocked(function: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
+    def clocked(*given: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*given, **named)
+        finally:
+            spent.append(time.perf_counter() - start)
+
+    return clocked
+
+
+def decide(bench: Bench) -> Iterator[Row]:
+    """(e) One decision of the embedded engine, and how much of it is the engine's own."""
+    world = bench.world
+    point, question = world.exchange.house.policy, _question(world)
+    engine, text = _engine(), canonical(question.as_input()).decode()
+
+    def bare() -> None:
+        engine.set_input_json(text)
+        engine.eval_rule_as_json(f"data.{PACKAGE}.{RULE}")
+
+    found = medians(bench.sized(500, 100), {"decision": lambda: point.decide(question), "bare": bare})
+    yield compared("policy decision on a query, embedded", found["decision"], "the Rego engine alone", found["bare"])
+
+
+def _question(world: World) -> Question:
+    """What a real query puts to the decision point."""
+    point = world.exchange.house.policy
+    heard: list[Question] = []
+
+    def decided(question: Question) -> Decision:
+        heard.append(question)
+        return type(point).decide(point, question)
+
+    with patch.object(point, "decide", decided):
+        world.query()
+    return heard[0]
+
+
+def _engine() -> Any:
+    bundle, engine = Bundle.load(share("policies")), regorus.Engine()
+    for name, text in bundle.modules.items():
+        engine.add_policy(name, text)
+    engine.add_data_json(canonical(bundle.data).decode())
+    return engine
