@@ -1,5 +1,6 @@
 """The one place that chooses adapters: settings in, exchange out."""
 
+import json
 import secrets
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from sandbox.catalog.shelf import Shelf
 from sandbox.core import migrate
 from sandbox.core.clock import Clock, SystemClock
 from sandbox.core.database import Database, open_engine
-from sandbox.core.errors import Conflict, NotFound
+from sandbox.core.errors import Conflict, Invalid, NotFound
 from sandbox.core.keys import SigningKey, new_key, read_key, write_key
 from sandbox.core.terms import Participant, ParticipantId, Role
 from sandbox.exchange.exchange import Exchange
@@ -25,6 +26,7 @@ from sandbox.query.duckdb import JailedEngine
 from sandbox.settings import FILE, Settings
 
 VKEY_FILE: Final = "log.vkey"
+MOST_FEE_BP: Final = 10_000
 EXCHANGE_KEY: Final = Path("keys/exchange.jwk")
 LOG_KEY: Final = Path("keys/log.jwk")
 _OF_INIT: Final = ("database_url", "database_password_file", "opa_url", "opa_token", "policies")
@@ -65,8 +67,7 @@ def _furnish(settings: Settings, draft: Path, name: str, clock: Clock) -> None:
     write_key(log_key, draft / LOG_KEY)
     (draft / VKEY_FILE).write_text(verifier_key(settings.origin, log_key.verify_key) + "\n")
     kept = {"exchange": settings.exchange, "origin": settings.origin, "fee_bp": settings.fee_bp}
-    lines = [f"{key} = {value!r}" if isinstance(value, int) else f'{key} = "{value}"' for key, value in kept.items()]
-    (draft / FILE).write_text("\n".join(lines) + "\n")
+    (draft / FILE).write_text("".join(f"{key} = {_toml(value)}\n" for key, value in kept.items()), "utf-8")
     place = Settings(home=draft, **{key: getattr(settings, key) for key in (*kept, *_OF_INIT)})
     engine = open_engine(database_url(place))
     migrate.upgrade(engine)
@@ -76,14 +77,24 @@ def _furnish(settings: Settings, draft: Path, name: str, clock: Clock) -> None:
         exchange.admit(operator, exchange_key.verify_key)
 
 
+def _toml(value: object) -> str:
+    """A text or number as TOML writes it; a quote in a name must neither end it nor begin another setting."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def build(settings: Settings, clock: Clock | None = None) -> Exchange:
     """Open the exchange of a home.
 
     Raises:
         Unavailable: the database or the decision point does not answer, or has another revision.
         Tampered: the log in the database does not agree with itself.
+        Invalid: ``home.exposed`` when others may look into the home, ``settings.invalid`` for a fee above the price.
     """
     home = settings.home
+    if settings.fee_bp > MOST_FEE_BP:  # it would fail each query after it ran
+        raise Invalid("settings.invalid", f"fee_bp is {settings.fee_bp}, expected 0 to {MOST_FEE_BP}.")
+    if home.is_dir() and home.stat().st_mode & 0o077:  # the database holds SQL, buyers and the salts of every seal
+        raise Invalid("home.exposed", "Others may look into the exchange's home.", hint="Run: chmod 700 HOME.")
     exchange_key, log_key = read_key(home / EXCHANGE_KEY), read_key(home / LOG_KEY)
     engine = open_engine(database_url(settings))
     database = _opened(engine, settings, log_key)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -85,14 +85,17 @@ async def body_of(request: Request) -> bytes:
     """The whole body, never more than ``MAX_BODY`` bytes of memory.
 
     Raises:
-        Invalid: ``request.too_large``.
+        Invalid: ``request.too_large``; ``request.malformed`` when the sender goes before its end.
     """
     parts, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY:
-            raise Invalid("request.too_large", f"The body is over {MAX_BODY} bytes.", hint="Send less.")
-        parts.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BODY:
+                raise Invalid("request.too_large", f"The body is over {MAX_BODY} bytes.", hint="Send less.")
+            parts.append(chunk)
+    except ClientDisconnect:  # else each would leave a stack trace in the program's log
+        raise Invalid("request.malformed", "The body ended early.", hint="Send as much as announced.") from None
     return b"".join(parts)
 
 

@@ -13,6 +13,7 @@ JSON: Final = "application/json"
 CSV: Final = "text/csv"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _EXACT: Final = 2**53
+_FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001  # East Asian spreadsheets read the full-width signs too
 
 
 def _plain(value: Any) -> Any:
@@ -51,8 +52,30 @@ def columns(ipc: bytes) -> list[str]:
 def rows(ipc: bytes) -> Iterator[list[Any]]:
     """The rows of a result, each cell as JSON says it."""
     for batch in _batches(ipc):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield [_plain(value) for value in row]
+        for row in zip(*map(_cells, batch.columns), strict=True):
+            yield list(row)
+
+
+def _cells(column: Any) -> list[Any]:
+    """A column as JSON says it. The buyer has paid: an instant beyond Python's calendar must not lose the answer."""
+    try:
+        return [_plain(value) for value in column.to_pylist()]
+    except (ValueError, OverflowError):
+        return [_plain(value) for value in column.cast(_in_words(column.type)).to_pylist()]
+
+
+def _in_words(kind: Any) -> Any:
+    """A type with text in the place of every instant, at each depth."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    types = pa.types
+    if types.is_timestamp(kind) or types.is_date(kind) or types.is_time(kind):
+        return pa.string()
+    if types.is_struct(kind):
+        return pa.struct([(kind.field(at).name, _in_words(kind.field(at).type)) for at in range(kind.num_fields)])
+    if types.is_map(kind):
+        return pa.map_(_in_words(kind.key_type), _in_words(kind.item_type))
+    return pa.list_(_in_words(kind.value_type)) if types.is_list(kind) else kind
 
 
 def csv_bytes(ipc: bytes) -> bytes:
@@ -66,11 +89,7 @@ def csv_bytes(ipc: bytes) -> bytes:
 
 
 def _inert(value: Any) -> Any:
-    return (
-        "'" + value
-        if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} and not _number(value)
-        else value
-    )
+    return "'" + value if isinstance(value, str) and value.lstrip()[:1] in _FORMULA and not _number(value) else value
 
 
 def _number(text: str) -> bool:

@@ -68,7 +68,7 @@ def create_agreement(asked: Asked) -> Response:
     """Hand in an agreement that buyer and provider signed; the exchange countersigns and records it."""
     envelope = parse(asked.body)
     contract = envelope.get("contract")
-    parties = {contract.get("assigner"), contract.get("assignee")} if isinstance(contract, dict) else set()
+    parties = (contract.get("assigner"), contract.get("assignee")) if isinstance(contract, dict) else ()
     if asked.participant.id not in parties:  # a token never signs, and nobody hands in others' contracts
         raise NotFound(
             "agreement.foreign", "You are no party to this agreement.", hint="Sign in as its buyer or provider."

@@ -41,6 +41,15 @@ log_body: Final = sa.Table(  # what the seals stand for; a row may be erased, an
     sa.Column("value", sa.LargeBinary, nullable=False),
 )  # fmt: skip
 
+# built once: every commit and every query ask for the head, and building the statements takes longer than running them
+_ENDS: Final = sa.select(  # one statement, so one snapshot: on PostgreSQL a neighbour may commit between two
+    sa.select(sa.func.max(log_entry.c.idx)).scalar_subquery(),
+    sa.select(sa.func.max(log_head.c.size)).scalar_subquery(),
+)
+_HEAD_AT: Final = sa.select(log_head.c.size, log_head.c.root, log_head.c.note).where(
+    log_head.c.size == sa.bindparam("at_size")
+)
+
 _SQLITE_TAKEN: Final = {
     "log_entry": "idx = NEW.idx OR entry_id = NEW.entry_id",
     "log_tile": "level = NEW.level AND n = NEW.n",
@@ -96,12 +105,7 @@ def newest_head(connection: Connection) -> Head:
     Raises:
         Tampered: ``tampered.log`` when entries and heads end at different places.
     """
-    # one statement, so one snapshot: on PostgreSQL a neighbour may commit between two
-    ends = sa.select(
-        sa.select(sa.func.max(log_entry.c.idx)).scalar_subquery(),
-        sa.select(sa.func.max(log_head.c.size)).scalar_subquery(),
-    )
-    last, size = connection.execute(ends).one()
+    last, size = connection.execute(_ENDS).one()
     if last is None and size is None:
         return Head(0, EMPTY_ROOT, b"")
     if last is None or size != last + 1:
@@ -115,8 +119,7 @@ def head_at(connection: Connection, size: int) -> Head:
     Raises:
         Tampered: ``tampered.log`` when no commit ended there.
     """
-    found = sa.select(log_head.c.size, log_head.c.root, log_head.c.note).where(log_head.c.size == size)
-    row = connection.execute(found).one_or_none()
+    row = connection.execute(_HEAD_AT, {"at_size": size}).one_or_none()
     if row is None:
         raise disagrees(f"The log once had {size} entries, and the database has no head of that size.")
     return Head(*row)

@@ -64,10 +64,16 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
     grid = Table(box=None, header_style="bold", pad_edge=False)
     for place, name in enumerate(head):
         numeric = bool(rows) and all(row[place].replace(".", "").replace("₫", "").strip().isdigit() for row in rows)
-        grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        grid.add_column(inert(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(cell.replace("[", r"\[") for cell in row))
+        grid.add_row(*(inert(cell) for cell in row))
     Console().print(grid)
+
+
+def inert(cell: str) -> str:
+    """A cell without what a terminal would obey: data may hold escape sequences."""
+    shown = "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in cell)
+    return shown.replace("[", r"\[")
 
 
 def write(content: bytes, out: Path | None) -> None:

@@ -11,6 +11,8 @@ import click
 from sandbox.core.errors import SandboxError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from sandbox.catalog.listing import DatasetVersion
     from sandbox.cli.market import Deal
     from sandbox.cli.pilot import Asked, Pilot
@@ -25,11 +27,21 @@ class Narrator:
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
         self._refusals: list[tuple[str, str, str]] = []
+        self._progress: Progress | None = None
 
     def say(self, words: str) -> None:
         """One line of the story."""
-        if not self.quiet:
-            click.echo(click.style("• ", fg="cyan") + words)
+        self._line(click.style("• ", fg="cyan") + words)
+
+    def _line(self, words: str) -> None:
+        if self.quiet:
+            return
+        if self._progress is None:
+            click.echo(words)
+        else:  # above the bar, which is then drawn anew
+            from rich.text import Text
+
+            self._progress.console.print(Text.from_ansi(words), soft_wrap=True)
 
     def track(self, title: str, items: Iterable[_T]) -> Iterator[_T]:
         """Go through items; on a terminal with a progress bar."""
@@ -40,10 +52,11 @@ class Narrator:
         from rich.progress import Progress
 
         with Progress(transient=True) as progress:
-            task = progress.add_task(title, total=len(listed))
-            for item in listed:
-                yield item
-                progress.advance(task)
+            self._progress = progress
+            try:
+                yield from progress.track(listed, description=title)
+            finally:
+                self._progress = None
 
     def published(self, version: "DatasetVersion") -> None:
         """A dataset is listed."""
@@ -61,16 +74,14 @@ class Narrator:
         from sandbox.market.money import dong
 
         withheld = click.style(", small groups withheld", fg="yellow") if result.groups_withheld else ""
-        if not self.quiet:
-            price = f"{result.rows:>5} rows  {dong(result.price_vnd):>10}"
-            click.echo(click.style("✓ ", fg="green") + f"{price}  {asked.title}{withheld}")
+        price = f"{result.rows:>5} rows  {dong(result.price_vnd):>10}"
+        self._line(click.style("✓ ", fg="green") + f"{price}  {asked.title}{withheld}")
 
     def refused(self, tries: str, error: SandboxError) -> None:
         """A request was refused, as it must be."""
         reason = ", ".join(error.reasons) or error.code
         self._refusals.append((tries, reason, error.message))
-        if not self.quiet:
-            click.echo(click.style("✗ refused  ", fg="red") + f"{tries}  [{reason}]")
+        self._line(click.style("✗ refused  ", fg="red") + f"{tries}  [{reason}]")
 
     def volume(self, pilot: "Pilot") -> None:
         """The transaction volume, by dataset."""
@@ -93,9 +104,8 @@ class Narrator:
 
     def verified(self, pilot: "Pilot") -> None:
         """The regulator's verdict."""
-        if not self.quiet:
-            words = f"log verified offline: {pilot.size} entries, {len(pilot.results)} receipts, root {pilot.root}"
-            click.echo("\n" + click.style("✓ ", fg="green") + words)
+        words = f"log verified offline: {pilot.size} entries, {len(pilot.results)} receipts, root {pilot.root}"
+        self._line("\n" + click.style("✓ ", fg="green") + words)
 
     def close(self, document: Mapping[str, Any], home: Path, agreement: str) -> None:
         """How long it took, and what to try next, as it can be typed here."""

@@ -6,7 +6,9 @@ log) and just after (adopting the new tree) is a :class:`Seal`, which ``bootstra
 """
 
 import queue
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
@@ -30,6 +32,10 @@ BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 _T = TypeVar("_T")
 _MOST_UNITS: Final = 256
+_WAL_TRIES: Final = 200
+_WAL_PAUSE: Final = 0.05
+_PRIMARY_CODE: Final = 0xFF
+_TURN: Final = sa.text("SELECT pg_advisory_xact_lock(7263981)")
 
 
 class Instant(sa.TypeDecorator[datetime]):
@@ -127,9 +133,24 @@ def open_engine(url: str) -> Engine:
 
 def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver's own BEGIN comes too late; ours is in _begin_sqlite
-    for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on", "busy_timeout=10000"):
+    for pragma in ("busy_timeout=10000", "synchronous=full", "foreign_keys=on"):
         # synchronous=full on every connection: NORMAL may roll back the last commits at power loss, a fork of the log
         connection.execute(f"PRAGMA {pragma}").close()
+    _enter_wal(connection)
+
+
+def _enter_wal(connection: Any) -> None:
+    # of two that open a new file at once, SQLite tells one "locked" without heeding busy_timeout
+    for _ in range(_WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode=wal").close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_WAL_PAUSE)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode=wal").close()
 
 
 def _prepare_postgresql(connection: Any, record: ConnectionPoolEntry) -> None:
@@ -275,6 +296,10 @@ def _begun(engine: Engine) -> Connection:
         connection = engine.connect()
         try:
             connection.begin()
+            if connection.dialect.name == "postgresql":
+                # a batch takes its rows in the order of its units: two nodes would wait for each other's. The log
+                # orders all commits anyway, so nothing is lost by taking turns.
+                connection.execute(_TURN)
         except BaseException:
             connection.close()
             raise

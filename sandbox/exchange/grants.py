@@ -70,7 +70,8 @@ def granted_columns(terms: Terms, descriptor: Descriptor) -> tuple[str, ...]:
     """The source columns that terms open, in the dataset's order: listed, under a dimension, measured, and the unit.
 
     Raises:
-        Invalid: ``contract.mismatch`` when the terms name what the dataset does not offer.
+        Invalid: ``contract.mismatch`` when the terms name what the dataset does not offer, or open without a unit
+            what ``columns`` does not list.
     """
     offered = {dimension.name: dimension.expression for dimension in descriptor.dimensions}
     known = {column.name for column in descriptor.columns if column.exposed}
@@ -86,6 +87,13 @@ def granted_columns(terms: Terms, descriptor: Descriptor) -> tuple[str, ...]:
             hint="Use the columns and dimensions of its descriptor.",
         )
     opened = {*named, *(name for item in terms.dimensions for name in _sources(offered[item], descriptor))}
+    if terms.unit is None and (whole := opened - {*terms.columns}):
+        # nothing holds buyers to aggregates here: a measure or a month would open its column row by row
+        raise Invalid(
+            "contract.mismatch",
+            f"Without a privacy unit the terms open {', '.join(sorted(whole))} row by row, and do not say so.",
+            hint="List in columns what buyers may read, or name the privacy unit.",
+        )
     opened |= {terms.unit} if terms.unit else set()
     return tuple(column.name for column in descriptor.columns if column.name in opened)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sandbox.audit.events import EventType
 from sandbox.contracts import participants
-from sandbox.core.canonical import Json
+from sandbox.core.canonical import LARGEST, Json
 from sandbox.core.database import Transaction
 from sandbox.core.errors import Invalid
 from sandbox.core.keys import VerifyKey
@@ -63,7 +63,8 @@ def top_up(house: House, owner: ParticipantId, vnd: int, evidence: str) -> Vnd:
     """Add prepaid money against an evidence reference (a bank transfer's number); answers the new balance in đồng.
 
     Raises:
-        Invalid: ``wallet.amount`` when the amount is not 1 to 10^15 VND, ``wallet.evidence`` without a reference.
+        Invalid: ``wallet.amount`` when the amount is not 1 to 10^15 VND or the wallet would hold more than 2^53 - 1;
+            ``wallet.evidence`` without a reference.
         NotFound: no such participant or no wallet.
     """
     if not 0 < vnd <= MOST_VND:
@@ -78,6 +79,11 @@ def top_up(house: House, owner: ParticipantId, vnd: int, evidence: str) -> Vnd:
         house.record(
             tx, EventType.WALLET_TOPPED_UP, entry, {"vnd": vnd}, {"participant": owner, "evidence": evidence.strip()}
         )
-        return ledger.balance(tx.connection, owner)
+        balance = ledger.balance(tx.connection, owner)
+        if balance > LARGEST:  # no policy could be asked about such a wallet, and its owner could buy nothing
+            raise Invalid(
+                "wallet.amount", "The wallet would hold more than can be signed.", hint=f"It holds {LARGEST} at most."
+            )
+        return balance
 
     return house.database.write(write)

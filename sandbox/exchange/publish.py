@@ -1,7 +1,10 @@
 """Publishing a dataset version: signed manifest, files examined, policy, files on the shelf, entry."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sandbox.audit.events import EventType
 from sandbox.catalog import dataset, listing
@@ -45,17 +48,20 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
         provider = participants.participant(connection, next(owner for owner in owners if owner))
     # (2) Are the files what the descriptor and the manifest say?
     descriptor = dataset.read_descriptor(descriptor_bytes)
-    examined = dataset.examine(descriptor, files)
-    actual = dataset.manifest(descriptor, examined)
-    # (3) May it be listed?
-    _decide(house, provider, descriptor, examined, signed)
-    if signed.document != actual:
-        raise Invalid(
-            "manifest.mismatch",
-            "The signed manifest differs from the files and descriptor.",
-            hint="Run sandbox publish again on the folder as it is now.",
-            reasons=("LIST-08",),
-        )
+    with _taken(house, files) as copies:
+        examined = dataset.examine(descriptor, copies)
+        # (3) May it be listed?
+        _decide(house, provider, descriptor, examined, signed)
+        if signed.document != dataset.manifest(descriptor, examined):
+            raise Invalid(
+                "manifest.mismatch",
+                "The signed manifest differs from the files and descriptor.",
+                hint="Run sandbox publish again on the folder as it is now.",
+                reasons=("LIST-08",),
+            )
+        # (4) Bytes first: a crash after this leaves files that no row names, never a row without its files.
+        for path, entry in zip(copies, examined.files, strict=True):
+            house.shelf.put(path, entry.digest)
     version = DatasetVersion(
         digest=signed.digest,
         dataset=descriptor.id,
@@ -67,12 +73,21 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
         statistics=examined.statistics,
         published_at=house.now(),
     )
-    # (4) Bytes first: a crash after this leaves files that no row names, never a row without its files.
-    for path, entry in zip(files, examined.files, strict=True):
-        house.shelf.put(path, entry.digest)
     # (5) On the record.
     _list(house, version, envelope)
     return version
+
+
+@contextmanager
+def _taken(house: House, files: Sequence[Path]) -> Iterator[list[Path]]:
+    """Copies that nobody else can write, so that what is examined is what is shelved: a provider keeps the files open."""
+    with TemporaryDirectory(prefix="publishing-", dir=house.settings.home) as folder:
+        copies = [Path(folder) / str(number) / path.name for number, path in enumerate(files)]
+        for path, copy in zip(files, copies, strict=True):
+            if path.is_file():  # whatever else it is, the examination says so
+                copy.parent.mkdir()
+                shutil.copyfile(path, copy)
+        yield copies
 
 
 def _decide(house: House, provider: Participant, descriptor: Descriptor, examined: Examined, signed: Signed) -> None:

@@ -1,5 +1,6 @@
 """One query through the house: identity, agreement, facts, decision, record, run, release, settlement, result."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,7 @@ from sandbox.catalog import listing
 from sandbox.contracts import registry
 from sandbox.contracts.agreement import Agreement
 from sandbox.core.clock import new_id
-from sandbox.core.errors import Invalid, SandboxError
+from sandbox.core.errors import AgreementRefused, Conflict, Invalid, SandboxError, Tampered
 from sandbox.core.terms import EntryId, Participant, QueryId, Vnd
 from sandbox.exchange.case import Case, QueryRequest
 from sandbox.exchange.decide import decide
@@ -21,6 +22,7 @@ from sandbox.market import price
 from sandbox.policy.decision import Decision
 from sandbox.query.engine import Facts, Job, Limits
 from sandbox.query.release import release
+from sandbox.query.views import extract_name
 
 MOST_AGREEMENTS: Final = 8
 
@@ -73,7 +75,8 @@ def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result
             max_bytes=duties["max_bytes"],
         )
     except BaseException as failure:
-        fail(house, case.id, uses, failure)
+        with suppress(Conflict):  # past its lease, repair has closed it already
+            fail(house, case.id, uses, failure)
         if isinstance(failure, SandboxError):
             failure.query = case.id
         raise
@@ -94,7 +97,7 @@ def _under_what(house: House, case: Case) -> None:
         )
     with house.database.read() as connection:
         for name in names:
-            agreement = house.agreement(connection, name)
+            agreement = _agreement(house, connection, case, name)
             if case.buyer.id not in {agreement.buyer, agreement.provider}:
                 raise registry.unknown(name)  # a stranger's agreement and none at all look the same
             case.grants.append(_granted(house, connection, agreement))
@@ -105,6 +108,16 @@ def _under_what(house: House, case: Case) -> None:
     for grant in case.grants:
         registry.require_in_force(grant.agreement, house.now(), grant.state)
     case.quote = price.quote({grant.agreement.id: grant.agreement.terms.price for grant in case.grants})
+
+
+def _agreement(house: House, connection: Connection, case: Case, name: str) -> Agreement:
+    try:
+        return house.agreement(connection, name)
+    except (AgreementRefused, Tampered):  # what became of an agreement is for its own parties to know
+        own = [row.id for row in registry.agreements(connection, case.buyer.id)]
+        if not any(each.removeprefix("sha256:").startswith(name.removeprefix("sha256:")) for each in own):
+            raise registry.unknown(name) from None
+        raise
 
 
 def _granted(house: House, connection: Connection, agreement: Agreement) -> Grant:
@@ -138,4 +151,7 @@ def _job(house: House, case: Case, facts: Facts, decision: Decision) -> Job:
 
 def _extract(house: House, grant: Grant) -> Path:
     sources = tuple(house.shelf.path(file.digest) for file in grant.version.files)
+    if not (house.extracts / extract_name(grant.scope, grant.relation.columns, sources)).exists():
+        for file in grant.version.files:  # about to be read: are these still the bytes that the provider signed?
+            house.shelf.verify(file.digest)
     return house.engine.extract(grant.scope, grant.relation.columns, sources, house.extracts)

@@ -86,7 +86,8 @@ def outcome_of(connection: Connection, query_id: str, buyer: ParticipantId | Non
     found = sa.select(query_run.c.state, query_run.c.outcome, query_run.c.entry).where(query_run.c.id == query_id)
     if buyer is not None:
         found = found.where(query_run.c.buyer == buyer)
-    row = connection.execute(found).one_or_none()
+    # PostgreSQL fails on U+0000 before it could say "unknown"
+    row = connection.execute(found).one_or_none() if query_id.isprintable() else None
     if row is None:
         raise NotFound("query.unknown", f"No query {query_id[:40]!r}, or it is not yours.", hint="Check the id.")
     return row.state, EntryId(row.outcome or row.entry)

@@ -90,7 +90,8 @@ def settle(house: House, case: Case, released: Released, uses: list[str]) -> Ent
     """Pay the provider and record the query as completed, with the digest of what leaves; answers the entry.
 
     Raises:
-        Unavailable: ``query.outcome_unknown`` when it was written although the database failed.
+        Unavailable: ``query.outcome_unknown`` when it was written although the database failed; ``run.abandoned`` when
+            repair closed the run first.
     """
     entry, quote, at = house.new_entry(), case.quote, house.now()
     shares = tuple(_share(grant.agreement, grant.version, quote) for grant in case.grants)
@@ -123,6 +124,14 @@ def _unsettled(house: House, query: QueryId, uses: list[str], failure: Exception
     try:
         fail(house, query, uses, failure)
     except Conflict:
+        with house.database.read() as connection:
+            state, _ = runs.outcome_of(connection, query, None)
+        if state == "failed":  # it took longer than its lease, and repair gave the money back
+            raise Unavailable(
+                "run.abandoned",
+                f"Query {query} took too long and was closed meanwhile; nothing was charged.",
+                hint="Send it again.",
+            ) from failure
         raise Unavailable(
             "query.outcome_unknown",
             f"Query {query} was settled, and its result could not be given.",

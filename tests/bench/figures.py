@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
-from sandbox.core.clock import SystemClock
-from tests.world import BUYER, ManualClock, World
+from sandbox.core.clock import ManualClock, SystemClock
+from tests.world import BUYER, World
 
 Act: TypeAlias = Callable[[], object]
 RICH = 10**12

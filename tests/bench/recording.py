@@ -78,12 +78,12 @@ def record(bench: Bench) -> Iterator[Row]:
     """(c) Durable state-plus-entry transactions a second, beside a bare loop that inserts the same rows."""
     book = Book(bench.fresh("commits"))
     with closing(book.database):
-        book.fill(count := bench.sized(1024, 256))
+        book.fill(count := bench.sized(512, 128))
         rows = _rows_of(book.path, count)
         found: dict[str, list[float]] = {}
-        for _ in range(bench.sized(3, 1)):
+        for _ in range(bench.sized(7, 1)):
             for writers in (1, 8, TOGETHER):
-                each = per_second(book.written, writers, bench.window / 2)
+                each = per_second(book.written, writers, bench.window / 4)
                 found.setdefault(f"ours {writers}", []).append(each)
             for every in (1, TOGETHER):
                 taken = _inserted(bench.fresh("bare") / "bare.db", rows, every)

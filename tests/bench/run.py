@@ -1,4 +1,4 @@
-"""Measure the exchange on temporary folders and print a Markdown table: python -m tests.bench.run [--quick] [NAME ...]."""
+"""Measure the exchange on temporary folders and print a Markdown table: ``python -m tests.bench.run [NAME ...]``."""
 
 import argparse
 import os

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from sandbox.core.database import Database, NoSeal, Transaction, open_engine
+from sandbox.core.database import Database, NoSeal, Transaction, open_engine, sqlite_url
 from sandbox.core.errors import Conflict, Insufficient, Unavailable
 
 Add = Callable[..., Callable[[Transaction], int]]
@@ -377,6 +378,24 @@ def test_every_pooled_connection_commits_durably(database: Database) -> None:
             connection.close()
 
 
+def test_many_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    def connect(engine: sa.Engine) -> int:
+        barrier.wait(WAIT)
+        with engine.connect() as connection:
+            answer: int = connection.exec_driver_sql("SELECT 1").scalar_one()
+            return answer
+
+    with ThreadPoolExecutor(4) as pool:  # of forty rounds without patience, nearly all fail
+        for number in range(40):
+            barrier, engines = (
+                threading.Barrier(4),
+                [open_engine(sqlite_url(tmp_path / f"{number}.db")) for _ in range(4)],
+            )
+            assert [*pool.map(connect, engines)] == [1] * 4
+            for engine in engines:
+                engine.dispose()
+
+
 @only_postgresql
 def test_an_administrator_cannot_switch_durability_off(database: Database, database_url: str) -> None:
     name = sa.make_url(database_url).database
@@ -412,3 +431,24 @@ def test_another_kind_of_database_is_refused_without_repeating_its_url(url: str)
         open_engine(url)
     assert refused.value.code == "database.unsupported"
     assert "secret" not in refused.value.message
+
+
+def test_two_nodes_whose_batches_take_rows_in_opposite_orders_do_not_deadlock(database_url: str) -> None:
+    engine = open_engine(database_url)
+    with engine.execution_options(writes=True).begin() as connection:
+        connection.execute(sa.text("CREATE TABLE purse (id INTEGER PRIMARY KEY, held BIGINT NOT NULL)"))
+        connection.execute(sa.text("INSERT INTO purse VALUES (1, 0), (2, 0)"))
+    engine.dispose()
+
+    def add(first: int) -> Any:
+        def unit(tx: Transaction) -> None:
+            for purse in (first, 3 - first):
+                tx.connection.execute(sa.text("UPDATE purse SET held = held + 1 WHERE id = :id"), {"id": purse})
+
+        return unit
+
+    with Database(open_engine(database_url)) as one, Database(open_engine(database_url)) as two:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda turn: (one, two)[turn % 2].write(add(1 + turn % 2)), range(160)))
+        with one.read() as connection:
+            assert connection.execute(sa.text("SELECT held FROM purse ORDER BY id")).scalars().all() == [160, 160]
