@@ -40,8 +40,11 @@ def init(settings: Settings, name: str, clock: Clock | None = None) -> None:
 
     Raises:
         Conflict: ``home.exists``.
+        Invalid: what :func:`build` and the rooms refuse of the settings; nothing is left.
     """
     home = settings.home
+    if not settings.origin.isprintable():  # it stands in lines of checkpoints, and in the settings' file
+        raise Invalid("settings.invalid", "The log's name holds a control character.", hint="Choose another --origin.")
     if home.exists():
         raise Conflict(
             "home.exists",
@@ -79,7 +82,7 @@ def _furnish(settings: Settings, draft: Path, name: str, clock: Clock) -> None:
 
 def _toml(value: object) -> str:
     """A text or number as TOML writes it; a quote in a name must neither end it nor begin another setting."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(value, ensure_ascii=False)
 
 
 def build(settings: Settings, clock: Clock | None = None) -> Exchange:

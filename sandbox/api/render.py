@@ -13,7 +13,7 @@ JSON: Final = "application/json"
 CSV: Final = "text/csv"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _EXACT: Final = 2**53
-_FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001  # East Asian spreadsheets read the full-width signs too
+_FORMULA: Final = frozenset("=+-@＝＋－＠")  # East Asian spreadsheets read the full-width signs too
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,8 +73,8 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
 
 def inert(cell: str) -> str:
     """A cell without what a terminal would obey: data may hold escape sequences."""
-    shown = "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in cell)
-    return shown.replace("[", r"\[")
+    control = {each for each in cell if unicodedata.category(each).startswith("C")} - {*"\n\t"}
+    return cell.translate(dict.fromkeys(map(ord, control), "\N{REPLACEMENT CHARACTER}")).replace("[", r"\[")
 
 
 def write(content: bytes, out: Path | None) -> None:

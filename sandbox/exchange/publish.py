@@ -80,7 +80,7 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
 
 @contextmanager
 def _taken(house: House, files: Sequence[Path]) -> Iterator[list[Path]]:
-    """Copies that nobody else can write, so that what is examined is what is shelved: a provider keeps the files open."""
+    """Copies that the provider cannot write any more, so that what is examined is what is shelved."""
     with TemporaryDirectory(prefix="publishing-", dir=house.settings.home) as folder:
         copies = [Path(folder) / str(number) / path.name for number, path in enumerate(files)]
         for path, copy in zip(files, copies, strict=True):

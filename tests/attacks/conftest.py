@@ -1,4 +1,4 @@
-"""The corpus's fixture: one grant over a million bus trips."""
+"""Fixtures: for the corpus one grant over a million bus trips, for the other attacks a small exchange."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ import pytest
 from sandbox.core.terms import Column, Condition, DatasetId, Digest, Scope
 from sandbox.query.duckdb import JailedEngine
 from sandbox.query.engine import Facts, Job, Limits, Outcome, Relation
+from tests import invariants
+from tests.world import World
 
 ROWS = """
   SELECT i AS trip_id, 'R' || lpad((i * 7919 % 5000)::VARCHAR, 5, '0') AS rider_id,
@@ -69,3 +71,14 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
     bus.written(source.name, ROWS)
     yield Bus(engine, TRIPS, source, bus.folder, bus.narrowed(source))
     engine.close()
+
+
+@pytest.fixture
+def ready(tmp_path: Path, ready_world: World) -> Iterator[World]:
+    """A small exchange of the test's own, whose invariants hold after whatever the test did to it."""
+    made = ready_world.copy_to(tmp_path)
+    try:
+        yield made
+        invariants.check(made.exchange, made.vkey)
+    finally:
+        made.exchange.close()
