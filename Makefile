@@ -37,7 +37,7 @@ demo: $(BIN)/.run ## Set up, then run a whole pilot exchange on this machine
 
 .PHONY: test
 test: $(BIN)/.dev ## Run every test, Rego included
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 .PHONY: check
 check: $(BIN)/.dev ## Format, lint, types, imports, compose file

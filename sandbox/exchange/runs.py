@@ -1,5 +1,6 @@
 """The life of a query run, kept so that a crash leaves a visible "authorized without outcome"."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -18,6 +19,8 @@ RUN: Final[Mapping[str, frozenset[str]]] = {
     "refused": frozenset(),
 }
 """Every state of a run and those that may follow it."""
+
+_ID: Final = re.compile(r"qry_[0-9A-Z]{26}", re.ASCII)
 
 query_run: Final = sa.Table(
     "query_run",

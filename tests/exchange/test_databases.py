@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.core.errors import Insufficient, PolicyRefused
+from sandbox.core.errors import Insufficient, NotFound, PolicyRefused
 from sandbox.core.terms import ParticipantId
 from tests import invariants
 from tests.world import BUYER, INDEX, World
@@ -35,6 +35,9 @@ def test_a_pilot_lives_on_either_database(anywhere: World) -> None:
     assert anywhere.query("SELECT noi FROM chi_so", dataset=INDEX).rows == 5
     with pytest.raises(PolicyRefused):
         anywhere.query(purpose="ban_lai")
+    for unknown in ("qry_\0", "qry_" + "0" * 26, "'", ""):
+        with pytest.raises(NotFound):
+            anywhere.exchange.receipt(anywhere.who(BUYER), unknown)
     anywhere.reopen()
     assert anywhere.exchange.balance(ParticipantId(BUYER)) == 10_000
     assert anywhere.exchange.volume() == anywhere.exchange.recount()
