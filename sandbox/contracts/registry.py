@@ -265,7 +265,9 @@ def agreement(
 def unknown(name: str) -> NotFound:
     """What is raised for an agreement that is not there, or not the caller's: the two must look the same."""
     return NotFound(
-        "agreement.unknown", f"No agreement {name[:19]!r}, or it is not yours.", hint="Give its digest, or more of it: sandbox agreements"
+        "agreement.unknown",
+        f"No agreement {name[:19]!r}, or it is not yours.",
+        hint="Give its digest, or more of it: sandbox agreements",
     )
 
 

@@ -110,12 +110,12 @@ def open_engine(url: str) -> Engine:
     """
     try:
         if url.startswith("sqlite:"):
-            engine = sa.create_engine(url, connect_args={"check_same_thread": False})
+            engine = sa.create_engine(url, connect_args={"check_same_thread": False}, hide_parameters=True)
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         if url.startswith("postgresql+psycopg:"):
-            engine = sa.create_engine(url, pool_size=10, pool_pre_ping=True)
+            engine = sa.create_engine(url, pool_size=10, pool_pre_ping=True, hide_parameters=True)
             event.listen(engine, "connect", _prepare_postgresql)
             return engine
     except ImportError:

@@ -56,6 +56,7 @@ def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result
         facts = _touched(house, case)
         # (3) May it run?
         decision = decide(house, case)
+        job = _job(house, case, facts, decision)  # an extract may take minutes: made before the lease begins
         # (4) On the record, with price and uses reserved: durable before anything runs.
         uses = admit(house, case, decision)
     except SandboxError as refusal:
@@ -64,7 +65,7 @@ def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result
         raise
     try:
         # (5) Run it.
-        outcome = house.engine.run(_job(house, case, facts, decision))
+        outcome = house.engine.run(job)
         # (6) May it leave?
         duties = decision.obligations
         released = release(

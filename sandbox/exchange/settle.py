@@ -20,7 +20,8 @@ from sandbox.policy.decision import Decision
 from sandbox.query.release import Released
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
-_LEASE_MARGIN: Final = timedelta(seconds=30)
+_LEASE_MARGIN: Final = timedelta(seconds=120)
+"""More than a run may wait for its turn and its settlement for the database."""
 
 
 def admit(house: House, case: Case, decision: Decision) -> list[str]:

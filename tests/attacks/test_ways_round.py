@@ -270,7 +270,7 @@ def test_a_fault_at_any_durable_step_gives_no_unrecorded_result_and_loses_no_mon
     with pytest.raises(SandboxError):
         ready.query("SELECT * FROM chuyen_di" if asked == "refused" else PER_ROUTE)
     ready.exchange.house = real
-    ready.clock.advance(timedelta(minutes=2))
+    ready.clock.advance(timedelta(minutes=3))
     ready.exchange.repair()
     assert kinds(ready)[before:] == entries
     assert balance(ready) == 100_000 - paid

@@ -89,7 +89,7 @@ def test_a_dataset_swapped_on_the_disk_is_noticed_before_an_extract_is_made_of_i
     with pytest.raises(Tampered) as refusal:
         ready.query()
     assert refusal.value.code == "tampered.dataset"
-    assert ready.entries()[-1]["type"] == "query.failed"
+    assert ready.entries()[-1]["type"] == "query.refused"
     assert ready.exchange.balance(ParticipantId(BUYER)) == 100_000
 
 

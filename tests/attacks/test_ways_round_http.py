@@ -19,7 +19,7 @@ from sandbox.core.canonical import parse
 from sandbox.core.terms import ParticipantId
 from tests.world import BUYER, INDEX, PER_ROUTE, TRIPS, World
 
-Send = Callable[[bytes, bytes], bytes]
+Send = Callable[[bytes, bytes, float], bytes]
 
 
 @pytest.fixture
@@ -38,13 +38,19 @@ def send(ready: World) -> Iterator[Send]:
     while not server.started:
         time.sleep(0.02)
 
-    def sent(headers: bytes, body: bytes) -> bytes:
+    def sent(headers: bytes, body: bytes, patience: float) -> bytes:
         token = b"Authorization: Bearer " + ready.tokens[BUYER].encode()
         answer = b""
         with socket.create_connection(address) as connection:
-            connection.settimeout(1)
+            connection.settimeout(patience)
             try:
-                connection.sendall(b"POST /v1/queries HTTP/1.1\r\nHost: x\r\n" + token + headers + b"\r\n\r\n" + body)
+                connection.sendall(
+                    b"POST /v1/queries HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                    + token
+                    + headers
+                    + b"\r\n\r\n"
+                    + body
+                )
                 while chunk := connection.recv(65_536):
                     answer += chunk
             except (TimeoutError, ConnectionError):
@@ -80,11 +86,11 @@ def test_a_body_that_lies_about_itself_runs_nothing(ready: World, send: Send) ->
         (b"\r\nX-Long: " + b"a" * 200_000, b"", b""),
     ]
     for headers, content, status in cases:
-        answer = send(headers, content)
+        answer = send(headers, content, 30 if status else 0.5)  # without a status the server waits for the rest
         assert status in answer.split(b"\r\n")[0], headers[:60]
         assert b" 201 " not in answer
     assert ready.exchange.balance(ParticipantId(BUYER)) == 100_000
-    assert b" 201 " in send(b"\r\nContent-Length: %d" % size, body)
+    assert b" 201 " in send(b"\r\nContent-Length: %d" % size, body, 30)
 
 
 CONTRACTS = [

@@ -242,7 +242,7 @@ def test_a_crash_leaves_an_authorized_query_that_is_closed_later(ready: World) -
     assert balance(ready) == 85_000
     ready.reopen()
     assert balance(ready) == 85_000  # its lease has not ended: another process may still be running it
-    ready.clock.advance(timedelta(minutes=2))
+    ready.clock.advance(timedelta(minutes=3))
     assert ready.exchange.repair() == 1
     assert ready.entries()[-1]["type"] == "query.failed"
     assert balance(ready) == 100_000
