@@ -48,7 +48,7 @@ def test_what_is_not_protected_is_said() -> None:
     section = PAGE.partition("## What is not protected")[2].partition("## Reporting")[0]
     for weakness in (
         "Differencing",
-        "No kernel layer",
+        "kernel layer is what the kernel has",
         "rewrite the whole log",
         "bearer tokens",
         "No suspension",

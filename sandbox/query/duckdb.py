@@ -35,6 +35,9 @@ _LONGEST_LINE: Final = 4096
 _LONGEST_WORDS: Final = 300
 _CHECKER_MB: Final = 512
 _ROWS: Final = b'{"status": "rows"}'
+_LAYERS: Final = {"landlock": {"read", "write"}, "seccomp": {"socket", "fork"}}
+"""A layer counts when the probe was denied all this."""
+_PROBE_SECONDS: Final = 20
 
 
 class JailedEngine:
@@ -61,10 +64,28 @@ class JailedEngine:
         self._extract = {"seconds": extract_seconds, "memory_mb": extract_memory_mb, "file_mb": 1 << 16}
         self._extracting = threading.Lock()
         self._jail = Jail()
+        self._probing = threading.Lock()
+        self._isolation = ""
 
     @property
     def isolation(self) -> str:
-        return "process"
+        """How far the children are shut in, such as ``process+landlock+seccomp``: tried once, by one of them.
+
+        Raises:
+            Unavailable: ``engine.unreachable`` when no child can be asked.
+        """
+        with self._probing:
+            self._isolation = self._isolation or self._probe()
+            return self._isolation
+
+    def _probe(self) -> str:
+        limits = {"seconds": _PROBE_SECONDS, "memory_mb": _CHECKER_MB}
+        answer = self._jail.ask({"kind": "probe", "limits": limits}, _PROBE_SECONDS, _CHECKER_MB, _LONGEST_LINE)
+        words = _words(answer.content)
+        if not answer.complete or words.get("status") != "probed":
+            raise Unavailable("engine.unreachable", "The query engine could not be shut in.", hint="See to the host.")
+        denied = set(map(str, words.get("denied", ())))
+        return "+".join(["process", *(name for name, tried in _LAYERS.items() if tried <= denied)])
 
     def close(self) -> None:
         """End the zygote and its children; a closed engine stays closed."""
@@ -140,6 +161,7 @@ class JailedEngine:
 
     def _ask(self, job: Mapping[str, Any], most_bytes: int) -> Answer:
         with self._lane(job["kind"]):
+            _ = self.isolation  # known, and so recorded, before the first job
             return self._jail.ask(job, job["limits"]["seconds"], job["limits"]["memory_mb"], most_bytes)
 
     @contextmanager

@@ -8,18 +8,15 @@ followed by an Arrow IPC stream, a newline and a trailer line::
 Only the trailer makes a result: an error in mid-stream leaves a well-formed stream behind.
 """
 
-import ctypes
 import json
 import os
-import resource
-import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
 import duckdb
 from pyarrow import ipc
 
-from sandbox.query import analysis
+from sandbox.query import analysis, kernel
 from sandbox.query.guard import THRESHOLD
 from sandbox.query.nodes import Node
 from sandbox.query.refusal import Refusal
@@ -46,38 +43,6 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
 _BATCH: Final = 122_880
 _PARSE: Final = "SELECT json_serialize_sql(?, skip_null := true, skip_empty := true, skip_default := true)"
 _RENDER: Final = "SELECT json_deserialize_sql(?)"
-_PR_SET_PDEATHSIG: Final = 1
-_PR_SET_NO_NEW_PRIVS: Final = 38
-_libc: Final = ctypes.CDLL(None, use_errno=True)  # looked up in the zygote, once
-
-
-def harden(files: Sequence[str], writable: str | None, limits: Mapping[str, int]) -> None:
-    """Give up for good what the job does not need: memory, file sizes, descriptors, time, new privileges.
-
-    ``files`` may be read and the one file ``writable`` be written; today this decides how many and how large they are.
-    """
-    bounds = {
-        resource.RLIMIT_AS: (limits["memory_mb"] << 20) + (5 << 30),  # a connection alone maps more than a gigabyte
-        resource.RLIMIT_FSIZE: limits["file_mb"] << 20 if writable else 0,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NOFILE: 64 + 4 * len(files),
-        resource.RLIMIT_CPU: 4 * limits["seconds"] + 4,
-    }
-    for bound, value in bounds.items():
-        resource.setrlimit(bound, (value, value))
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
-def die_with(parent: int) -> None:
-    """Be killed when the parent ends, also if it has ended already."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def quoted(text: str) -> str:
@@ -101,8 +66,11 @@ def open_jail(
         "memory_limit": f"{limits['memory_mb'] * 3 // 4}MiB",
         "max_execution_time": limits["seconds"] * 1000,
     }
+    threads = kernel.threads()  # one, in a child
     connection = duckdb.connect(":memory:", config=config)
-    harden(paths, writable, limits)
+    if kernel.threads() != threads:
+        raise OSError("The engine started threads that the kernel's rules would not bind.")
+    kernel.harden(paths, writable, limits)
     connection.execute("SET threads = 2")  # new threads inherit the restrictions
     connection.execute("SET TimeZone = 'Asia/Ho_Chi_Minh'")
     connection.execute(f"SET VARIABLE {THRESHOLD} = {int(limits.get(THRESHOLD, 1))}")
@@ -218,7 +186,13 @@ def _kind(error: Exception) -> str:
     return "limit" if interrupted or "INTERRUPT" in str(error) or "Out of Memory" in str(error) else "value"
 
 
-KINDS: Final = {"analyse": analyse, "extract": extract, "run": run}
+def probe(job: Mapping[str, Any], out: BinaryIO) -> None:
+    """Say what a child that is shut in like all others tries in vain."""
+    open_jail(job["limits"])
+    _say(out, status="probed", denied=kernel.denied())
+
+
+KINDS: Final = {"analyse": analyse, "extract": extract, "run": run, "probe": probe}
 
 
 def answer(job_file: int, result: int) -> None:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from sandbox.query import worker
+from sandbox.query import kernel, worker
 
 _TICK_MS: Final = 20
 _PAGE: Final = resource.getpagesize()
@@ -132,7 +132,7 @@ def _become_child(job: int, answer: int, zygote: int) -> NoReturn:
     """Keep the two descriptors of this job alone, do it, and end without any of the zygote's clean-up."""
     code = 1
     try:
-        worker.die_with(zygote)
+        kernel.die_with(zygote)
         low, high = sorted((job, answer))
         for start, stop in ((3, low), (low + 1, high), (high + 1, 1 << 20)):
             os.closerange(start, stop)
@@ -145,6 +145,7 @@ def _become_child(job: int, answer: int, zygote: int) -> NoReturn:
 def main() -> None:
     """Serve on the inherited socket whose number is the only argument."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    kernel.layers()  # looked up here, once: a hardened child could not
     gc.collect()
     gc.freeze()  # children would copy every page that the collector touches
     control.sendall(b"ready")

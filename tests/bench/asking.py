@@ -39,7 +39,7 @@ def ask(bench: Bench) -> Iterator[Row]:
     file = _file_of(world, TRIPS)
     warm, cold = plain(file), partial(_opened_and_asked, file)
     with _timed(world) as spent:
-        found = medians(bench.sized(40, 10), {"governed": world.query, "open": warm, "opened": cold})
+        found = medians(bench, bench.sized(40, 6), {"governed": world.query, "open": warm, "opened": cold})
     whole = found["governed"]
     yield compared("governed query of 120 rows", whole, "DuckDB alone, connection open", found["open"])
     yield compared("governed query of 120 rows", whole, "DuckDB alone, connection opened for it", found["opened"])
@@ -104,7 +104,7 @@ def decide(bench: Bench) -> Iterator[Row]:
         engine.set_input_json(text)
         engine.eval_rule_as_json(f"data.{PACKAGE}.{RULE}")
 
-    found = medians(bench.sized(500, 100), {"decision": lambda: point.decide(question), "bare": bare})
+    found = medians(bench, bench.sized(500, 100), {"decision": lambda: point.decide(question), "bare": bare})
     yield compared("policy decision on a query, embedded", found["decision"], "the Rego engine alone", found["bare"])
 
 

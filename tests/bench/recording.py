@@ -78,12 +78,12 @@ def record(bench: Bench) -> Iterator[Row]:
     """(c) Durable state-plus-entry transactions a second, beside a bare loop that inserts the same rows."""
     book = Book(bench.fresh("commits"))
     with closing(book.database):
-        book.fill(count := bench.sized(512, 128))
+        book.fill(count := bench.sized(256, 128))
         rows = _rows_of(book.path, count)
         found: dict[str, list[float]] = {}
-        for _ in range(bench.sized(7, 1)):
+        for _ in bench.rounds(bench.sized(7, 1), least=1):
             for writers in (1, 8, TOGETHER):
-                each = per_second(book.written, writers, bench.window / 4)
+                each = per_second(book.written, writers, max(bench.window / 4, 0.15))
                 found.setdefault(f"ours {writers}", []).append(each)
             for every in (1, TOGETHER):
                 taken = _inserted(bench.fresh("bare") / "bare.db", rows, every)
@@ -135,7 +135,7 @@ def _loop(bare: sqlite3.Connection, rows: Rows, every: int) -> None:
 
 def prove(bench: Bench) -> Iterator[Row]:
     """(d) A log verified whole, a receipt made and verified, beside the hashing and signing that they cannot avoid."""
-    book, count = Book(folder := bench.fresh("log")), bench.sized(20_000, 2_000)
+    book, count = Book(folder := bench.fresh("log")), bench.sized(20_000, 1_000)
     with closing(book.database):
         book.fill(count)
         tiles.export(book.database.engine, folder / "log")
@@ -153,7 +153,7 @@ def _verified(bench: Bench, book: Book, directory: Path, count: int) -> Iterator
             hashlib.sha256(leaf).digest()
             orjson.loads(leaf)
 
-    found = medians(bench.sized(5, 2), {"verify": lambda: verify_log(directory, vkey), "floor": floor})
+    found = medians(bench, bench.sized(5, 2), {"verify": lambda: verify_log(directory, vkey), "floor": floor})
     mine, floors = count / found["verify"], count / found["floor"]
     against = f"SHA-256 and JSON of the same bytes, {rate(floors, 'entries')}"
     yield Row(f"verify_log over {count:,} entries", rate(mine, "entries"), against, mine / floors)
@@ -176,6 +176,6 @@ def _receipts(bench: Bench, book: Book, count: int) -> Iterator[Row]:
             "verified": lambda: verify_receipt(one, vkey, signers=[exchange.verify_key]),
             "twice": lambda: [exchange.verify_key.verifies(signature, message) for _ in range(2)],
         }
-        found = medians(bench.sized(300, 60), acts)
+        found = medians(bench, bench.sized(300, 40), acts)
     yield compared("receipt made", found["made"], "one Ed25519 signature", found["sign"])
     yield compared("receipt verified", found["verified"], "two Ed25519 verifications", found["twice"])

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -27,7 +27,7 @@ def serve(bench: Bench) -> Iterator[Row]:
         with httpx2.Client(base_url=url, trust_env=False) as http, sdk.connect(url, world.tokens[BUYER]) as remote:
             over = _asked(world, remote)
             acts: dict[str, Act] = {"http": over, "inside": world.query, "nothing": lambda: http.get("/healthz")}
-            found = medians(bench.sized(30, 8), acts)
+            found = medians(bench, bench.sized(30, 5), acts)
         yield compared("governed query over HTTP", found["http"], "in process", found["inside"])
         yield compared("request that does nothing (/healthz)", found["nothing"], "query over HTTP", found["http"])
         for threads in THREADS:
@@ -36,7 +36,9 @@ def serve(bench: Bench) -> Iterator[Row]:
 
 def _throughput(bench: Bench, url: str, threads: int) -> Row:
     world = bench.world
-    mine = per_second(lambda: _asked(world, sdk.connect(url, world.tokens[BUYER])), threads, bench.window)
+    with ExitStack() as open_:
+        callers = [open_.enter_context(sdk.connect(url, world.tokens[BUYER])) for _ in range(threads)]
+        mine = per_second(lambda: _asked(world, callers.pop()), threads, bench.window)
     inside = per_second(lambda: world.query, threads, bench.window)
     crowd = f"{threads} client{'s' * (threads > 1)}"
     return Row(f"queries over HTTP, {crowd}", rate(mine), f"in process, {rate(inside)}", mine / inside)

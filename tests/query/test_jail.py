@@ -72,7 +72,6 @@ def test_the_server_process_never_imports_the_engine() -> None:
 
 def test_nothing_runs_before_the_first_question(own: JailedEngine) -> None:
     assert own._jail._zygote is None
-    assert own.isolation == "process"
 
 
 def test_the_zygote_has_an_empty_environment_and_keeps_no_child(engine: JailedEngine) -> None:

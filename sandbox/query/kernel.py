@@ -1,0 +1,169 @@
+"""What a child gives up for good before it meets anybody's SQL, so that the kernel holds it when the engine does not.
+
+Each layer stands alone: limits end what runs away; without capabilities root is hardly more than another user; Landlock
+lets it open the files of its job and none else; seccomp leaves out the calls that a reader of files never makes. The
+user stays the same, for the files may lie in a home that only this user can enter.
+"""
+
+import ctypes
+import errno
+import os
+import resource
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import landlockpy
+import seccompy
+
+from sandbox.query import syscalls
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_SECCOMP: Final = 22
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_FILTER: Final = 2
+_CAPABILITIES_V3: Final = 0x20080522
+_DAC_OVERRIDE: Final = 1 << 1
+_DAC_READ_SEARCH: Final = 1 << 2
+_CGROUP: Final = ("/proc/self/cgroup", "/sys/fs/cgroup")
+"""The engine reads its memory limit there, and aborts when it sees them but may not."""
+_READ: Final = landlockpy.AccessFS.READ_FILE
+_WRITE: Final = landlockpy.AccessFS.READ_FILE | landlockpy.AccessFS.WRITE_FILE | landlockpy.AccessFS.TRUNCATE
+_SCOPE: Final = landlockpy.Scope.ABSTRACT_UNIX_SOCKET | landlockpy.Scope.SIGNAL
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_char_p))
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent ends, also if it has ended already."""
+    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+@cache
+def layers() -> frozenset[str]:
+    """What this kernel has of ``landlock`` and ``seccomp``; asked once, before the children are forked."""
+    found = {"landlock": _has_landlock, "seccomp": _has_seccomp}
+    return frozenset(name for name, has in found.items() if has())
+
+
+def _has_landlock() -> bool:
+    try:
+        return landlockpy.abi_version() >= 1
+    except OSError:  # a container's own filter may deny the question
+        return False
+
+
+def _has_seccomp() -> bool:
+    try:
+        for writes in (True, False):
+            syscalls.program(writes=writes)
+        _prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_FILTER), None)  # a program at no address
+    except seccompy.UnsupportedError:  # an unknown processor
+        return False
+    except OSError as error:
+        return error.errno == errno.EFAULT  # the kernel would take programs, it complains of the address
+    return False
+
+
+def threads() -> int:
+    """How many threads this process has."""
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def harden(files: Sequence[str], writable: str | None, limits: Mapping[str, int]) -> None:
+    """Keep the right to read ``files`` and to write ``writable``, which is made here, and no other.
+
+    Kernel rules bind the thread that asks and those that it starts later, so a child still has one thread only.
+
+    Raises:
+        OSError: when a layer that this kernel has does not hold; the child must then not go on.
+    """
+    _limit(files, writable, limits)
+    _drop_capabilities(keep=_DAC_READ_SEARCH | (_DAC_OVERRIDE if writable else 0))
+    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))  # a change of credentials may clear it
+    _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
+    if writable:
+        os.close(os.open(writable, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # a rule needs a file to stand on
+    if "landlock" in layers():
+        _confine(files, writable)
+    if "seccomp" in layers():
+        program = syscalls.program(writes=writable is not None)
+        _prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_FILTER), ctypes.byref(_Program(len(program) // 8, program)))
+
+
+def _limit(files: Sequence[str], writable: str | None, limits: Mapping[str, int]) -> None:
+    bounds = {
+        resource.RLIMIT_AS: (limits["memory_mb"] << 20) + (5 << 30),  # a connection alone maps more than a gigabyte
+        resource.RLIMIT_FSIZE: limits["file_mb"] << 20 if writable else 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: 64 + 4 * len(files),
+        resource.RLIMIT_CPU: 4 * limits["seconds"] + 4,
+    }
+    for bound, value in bounds.items():
+        resource.setrlimit(bound, (value, value))
+
+
+def _drop_capabilities(keep: int) -> None:
+    """Root could raise its limits again, and more. What is kept opens files whoever owns them; Landlock says which."""
+    header, held = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0), (ctypes.c_uint32 * 6)()
+    _checked(_libc.capget(header, held))
+    kept = held[1] & keep  # effective, permitted, inheritable; then the same of the capabilities from 32 on
+    _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
+
+
+def _confine(files: Sequence[str], writable: str | None) -> None:
+    with landlockpy.Ruleset(scoped=_SCOPE) as rules:  # of what the library knows, all that this kernel knows
+        for path in files:
+            rules.allow_path(path, _READ)
+        for path in _CGROUP:
+            with suppress(FileNotFoundError):
+                rules.allow_path(path, _READ)
+        if writable:
+            rules.allow_path(writable, _WRITE)
+        rules.restrict()
+
+
+def _prctl(option: int, *values: object) -> None:
+    given = [*values, 0, 0, 0, 0][:4]
+    _checked(_libc.prctl(option, *given))
+
+
+def _checked(result: int) -> None:
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def denied() -> list[str]:
+    """What this process tried in vain just now: to read, to write, to reach the network, to become two."""
+    attempts: dict[str, Callable[[], None]] = {
+        "read": lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)),
+        "write": lambda: os.close(os.open("/dev/null", os.O_WRONLY)),  # leaves nothing behind where it succeeds
+        "socket": lambda: _checked(_libc.socket(2, 1, 0)),
+        "fork": _fork,
+    }
+    return [name for name, attempt in attempts.items() if _refused(attempt)]
+
+
+def _refused(attempt: Callable[[], None]) -> bool:
+    try:
+        attempt()
+    except PermissionError:
+        return True
+    except OSError:  # it failed for another reason, which is no proof
+        return False
+    return False
+
+
+def _fork() -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)

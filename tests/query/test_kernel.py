@@ -1,0 +1,284 @@
+"""The kernel holds a child when gate and lock-down do not: each layer alone, and both together.
+
+Every operation is also tried without them, so that a denial is theirs. Nothing of this can be asked of the worker: a
+fresh interpreter calls the hardening itself and then misbehaves.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import seccompy
+
+from sandbox.query import kernel, syscalls
+from sandbox.query.duckdb import JailedEngine
+
+LANDLOCK, SECCOMP, BOTH = {"landlock"}, {"seccomp"}, {"landlock", "seccomp"}
+LIMITS = {"memory_mb": 512, "seconds": 20, "file_mb": 1}
+
+OPERATIONS = {
+    "read_passwd": ("open('/etc/passwd').read()", LANDLOCK),
+    "read_another_extract": ("open(OTHER, 'rb').read()", LANDLOCK),
+    "read_the_parents_environment": ("open(f'/proc/{PARENT}/environ', 'rb').read()", LANDLOCK),
+    "list_a_folder": ("os.listdir(FOLDER)", LANDLOCK),
+    "write_over_the_extract": ("os.close(os.open(EXTRACT, os.O_WRONLY))", BOTH),
+    "read_and_write_the_extract": ("os.close(os.open(EXTRACT, os.O_RDWR))", BOTH),
+    "create": ("os.close(os.open(FOLDER + '/new', os.O_CREAT))", BOTH),
+    "truncate": ("os.truncate(OTHER, 0)", BOTH),
+    "rename": ("os.rename(OTHER, OTHER + '.moved'); os.rename(OTHER + '.moved', OTHER)", BOTH),
+    "link": ("os.link(OTHER, FOLDER + '/linked')", BOTH),
+    "symlink": ("os.symlink(OTHER, FOLDER + '/symlinked')", BOTH),
+    "mkdir": ("os.mkdir(FOLDER + '/made')", BOTH),
+    "unlink": ("os.unlink(FOLDER + '/doomed')", BOTH),
+    "chmod": ("os.chmod(OTHER, 0o644)", SECCOMP),
+    "socket": ("socket.socket().close()", SECCOMP),
+    "socketpair": ("[end.close() for end in socket.socketpair()]", SECCOMP),
+    "connect_a_socket_left_open": ("LEFT_OPEN.connect(LISTENING.getsockname())", BOTH),
+    "send_on_a_socket_left_open": ("LEFT_OPEN_PAIR[0].send(b'x')", SECCOMP),
+    "exec": ("os.execv('/bin/nosuch', ['nosuch'])", SECCOMP),
+    "fork": ("os.waitpid(os.fork() or os._exit(0), 0)", SECCOMP),
+    "spawn": ("os.waitpid(os.posix_spawn(sys.executable, ['python', '-c', ''], {}), 0)", SECCOMP),
+    "ptrace": ("checked(libc.ptrace(3, PARENT, None, None))", SECCOMP),
+    "read_the_parents_memory": ("call('process_vm_readv', PARENT, None, 0, None, 0, 0)", SECCOMP),
+    "kill_the_parent": ("os.kill(PARENT, 0)", BOTH),
+    "kill_a_thread_of_the_parent": ("call('tgkill', PARENT, PARENT, 0)", BOTH),
+    "open_the_parent": ("os.close(os.pidfd_open(PARENT))", SECCOMP),
+    "limit_the_parent": ("resource.prlimit(PARENT, resource.RLIMIT_NOFILE)", SECCOMP),
+    "file_in_memory": ("os.close(os.memfd_create('x'))", SECCOMP),
+    "unshare": ("call('unshare', 0)", SECCOMP),
+    "setns": ("call('setns', -1, 0)", SECCOMP),
+    "shared_memory": ("call('shmget', 0, 4096, 0o600)", SECCOMP),
+    "process_by_a_structure": ("call('clone3', None, 0)", SECCOMP),
+    "open_by_a_structure": ("call('openat2', -100, None, None, 0)", SECCOMP),
+}
+"""What is tried, and which layers deny it alone."""
+
+NOT_FOR_ALL = [
+    *("io_uring_setup", "io_uring_enter", "bpf", "mount", "umount2", "move_mount", "open_tree", "fsopen"),
+    *("keyctl", "add_key", "userfaultfd", "perf_event_open", "open_by_handle_at", "init_module", "reboot", "chroot"),
+]
+"""Calls that some machines deny to everybody; called with nothing that could do harm."""
+
+PRELUDE = """
+import ctypes, errno, json, os, resource, socket, sys, threading
+import seccompy
+from sandbox.query import kernel
+libc = ctypes.CDLL(None, use_errno=True)
+PARENT = os.getppid()
+def checked(result):
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "")
+def call(name, *given):
+    checked(libc.syscall(seccompy.syscall_nr(name), *given))
+def tried(code):
+    try:
+        exec(code)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+"""
+SOCKETS = """
+LISTENING = socket.create_server(("127.0.0.1", 0))
+LEFT_OPEN, LEFT_OPEN_PAIR = socket.socket(), socket.socketpair()
+"""
+
+
+def python(code: str, **names: object) -> subprocess.CompletedProcess[str]:
+    given = "\n".join(f"{name} = {value!r}" for name, value in names.items())
+    command = [sys.executable, "-I", "-c", f"{PRELUDE}\n{given}\n{code}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def told(code: str, **names: object) -> Any:
+    """What an interpreter printed as JSON."""
+    done = python(code, **names)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def hardened(layers: set[str]) -> str:
+    return f"kernel.layers = lambda: {layers!r}\nkernel.harden([EXTRACT], None, {LIMITS})\n"
+
+
+def need(layers: set[str]) -> None:
+    if missing := layers - kernel.layers():
+        pytest.skip(f"this kernel has no {' and no '.join(sorted(missing))}")
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """Each operation's outcome without hardening, with each layer alone, and with both."""
+    found = {}
+    for name, layers in {"none": None, "landlock": LANDLOCK, "seccomp": SECCOMP, "both": BOTH}.items():
+        if layers and not layers <= kernel.layers():
+            continue
+        folder = tmp_path_factory.mktemp(name)
+        for file in ("extract", "other", "doomed"):
+            (folder / file).write_text("row")
+        codes = {operation: code for operation, (code, _) in OPERATIONS.items()}
+        codes |= {call: f"call({call!r}, -1, 0, 0, 0, 0, 0)" for call in NOT_FOR_ALL if layers}
+        begin = SOCKETS + (hardened(layers) if layers else "")
+        code = f"{begin}print(json.dumps({{name: tried(code) for name, code in {codes!r}.items()}}))"
+        paths = {"FOLDER": folder, "EXTRACT": folder / "extract", "OTHER": folder / "other"}
+        found[name] = told(code, **{key: str(path) for key, path in paths.items()})
+        if layers == BOTH:
+            assert sorted(path.name for path in folder.iterdir()) == ["doomed", "extract", "other"]
+            assert {path.read_text() for path in folder.iterdir()} == {"row"}
+    return found
+
+
+REFUSED = {"EPERM", "EACCES", "ENOSYS"}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_a_child_never_does_is_denied_by_the_kernel(outcomes: dict[str, dict[str, str]], operation: str) -> None:
+    need(BOTH)
+    assert outcomes["none"][operation] not in REFUSED, "it is possible without the layers"
+    assert outcomes["both"][operation] in REFUSED
+
+
+@pytest.mark.parametrize("layer", sorted(BOTH))
+def test_each_layer_denies_its_part_alone(outcomes: dict[str, dict[str, str]], layer: str) -> None:
+    need({layer})
+    expected = {operation for operation, (_, layers) in OPERATIONS.items() if layer in layers}
+    refused = {operation for operation in OPERATIONS if outcomes[layer][operation] in REFUSED}
+    assert expected <= refused, "root's lost capabilities may deny more"
+
+
+@pytest.mark.parametrize("call", NOT_FOR_ALL)
+def test_dangerous_parts_of_the_kernel_are_out_of_reach(outcomes: dict[str, dict[str, str]], call: str) -> None:
+    need(SECCOMP)
+    assert outcomes["seccomp"][call] == "EPERM"
+
+
+def test_a_call_later_than_the_review_or_counted_anew_by_x32_does_not_exist(tmp_path: Path) -> None:
+    need(SECCOMP)
+    (tmp_path / "extract").touch()
+    numbers = [463, 467, 10_000, 1 << 30 | 41, 1 << 30 | 520]  # setxattrat, open_tree_attr, none; socket, execve
+    code = f"print(json.dumps([tried(f'checked(libc.syscall({{number}}, 1, 1, 0))') for number in {numbers}]))"
+    assert told(hardened(BOTH) + code, EXTRACT=str(tmp_path / "extract")) == ["ENOSYS"] * len(numbers)
+
+
+def test_a_child_still_reads_its_file_starts_threads_and_can_only_tighten_its_limits(tmp_path: Path) -> None:
+    (tmp_path / "extract").write_text("row")
+    code = """
+thread = threading.Thread(target=lambda: print(json.dumps(open(EXTRACT).read())))
+thread.start(); thread.join()
+try:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+except (ValueError, OSError):
+    sys.exit(0)
+sys.exit(1)
+"""
+    assert told(hardened(set(kernel.layers())) + code, EXTRACT=str(tmp_path / "extract")) == "row"
+
+
+def test_a_child_keeps_no_capability_but_to_read_what_its_owner_may(tmp_path: Path) -> None:
+    (tmp_path / "extract").touch()
+    code = "status = open('/proc/self/status').read()\nprint(json.dumps(status))"
+    status = told(hardened(set()) + code, EXTRACT=str(tmp_path / "extract"))
+    sets = dict(line.split(":\t") for line in status.splitlines() if line.startswith(("Cap", "NoNewPrivs")))
+    assert int(sets["CapPrm"], 16) | int(sets["CapEff"], 16) in {0, 1 << 2}
+    assert int(sets["CapInh"], 16) == 0
+    assert sets["NoNewPrivs"] == "1"
+
+
+def test_a_crash_still_ends_a_child_that_may_send_no_signal(tmp_path: Path) -> None:
+    (tmp_path / "extract").touch()
+    done = python(hardened(set(kernel.layers())) + "os.abort()", EXTRACT=str(tmp_path / "extract"))
+    assert done.returncode in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGILL, -signal.SIGTRAP}
+
+
+def test_who_makes_an_extract_writes_that_one_file_and_reads_its_sources(tmp_path: Path) -> None:
+    need(BOTH)
+    for name in ("source", "neighbour"):
+        (tmp_path / name).write_text("row")
+    codes = {
+        "source": "open(FOLDER + '/source').read()",
+        "target": "open(FOLDER + '/target', 'w').write('new')",
+        "neighbour": "open(FOLDER + '/neighbour', 'w')",
+        "read": "open(FOLDER + '/neighbour').read()",
+        "over_source": "open(FOLDER + '/source', 'w')",
+        "new": "open(FOLDER + '/new', 'w')",
+        "rename": "os.rename(FOLDER + '/target', FOLDER + '/neighbour')",
+        "unlink": "os.unlink(FOLDER + '/neighbour')",
+        "socket": "socket.socket()",
+    }
+    begin = f"kernel.harden([FOLDER + '/source'], FOLDER + '/target', {LIMITS})\n"
+    found = told(
+        f"{begin}print(json.dumps({{name: tried(code) for name, code in {codes!r}.items()}}))", FOLDER=str(tmp_path)
+    )
+    assert {name for name, outcome in found.items() if outcome == "done"} == {"source", "target"}
+    assert set(found.values()) <= REFUSED | {"done"}
+    assert (tmp_path / "target").read_text() == "new"
+    assert (tmp_path / "neighbour").read_text() == "row"
+
+
+def test_a_target_that_is_there_already_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "target").touch()
+    code = f"kernel.harden([], TARGET, {LIMITS})"
+    assert told(f"print(json.dumps(tried({code!r})))", TARGET=str(tmp_path / "target")) == "EEXIST"
+
+
+@pytest.mark.parametrize(("async_threads", "ending"), [(0, 0), (4, 1)])
+def test_a_connection_that_starts_threads_too_early_is_not_used(async_threads: int, ending: int) -> None:
+    change = f"from sandbox.query import worker\nworker._CONFIG['async_threads'] = {async_threads}\n"
+    done = python(f"{change}worker.open_jail({LIMITS})")
+    assert done.returncode == ending
+    assert ("would not bind" in done.stderr) == bool(ending)
+
+
+def test_an_unlocked_engine_reads_its_extract_on_many_threads_and_nothing_else(tmp_path: Path) -> None:
+    need(BOTH)
+    with duckdb.connect() as source:
+        for name in ("extract", "other"):
+            source.execute(f"COPY (SELECT i FROM range(500000) t(i)) TO '{tmp_path / name}.parquet'")
+    statements = {
+        "extract": "SELECT sum(i) FROM read_parquet('{folder}/extract.parquet')",
+        "passwd": "SELECT * FROM read_text('/etc/passwd')",
+        "other": "SELECT * FROM read_parquet('{folder}/other.parquet')",
+        "copy": "COPY (SELECT 1) TO '{folder}/written.csv'",
+        "attach": "ATTACH '{folder}/attached.db' AS a",
+        "export": "EXPORT DATABASE '{folder}/exported'",
+        "http": "SELECT * FROM read_csv('http://127.0.0.1:9/x.csv')",
+    }
+    code = f"""
+import duckdb
+connection = duckdb.connect(config={{"threads": 1, "async_threads": 0, "extension_directory": FOLDER}})
+kernel.harden([FOLDER + "/extract.parquet"], None, {LIMITS})
+connection.execute("SET threads = 4")
+def ran(sql):
+    try:
+        return connection.execute(sql.format(folder=FOLDER)).fetchall()
+    except duckdb.Error:
+        return "refused"
+print(json.dumps({{name: ran(sql) for name, sql in {statements!r}.items()}}, default=str))
+"""
+    found = told(code, FOLDER=str(tmp_path))
+    assert found.pop("extract") == [[sum(range(500_000))]]
+    assert set(found.values()) == {"refused"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["extract.parquet", "other.parquet"]
+
+
+def test_the_engine_says_how_far_its_children_are_shut_in(engine: JailedEngine) -> None:
+    reached = "+".join(["process", *(layer for layer in ("landlock", "seccomp") if layer in kernel.layers())])
+    assert engine.isolation == reached
+    assert engine.isolation == reached
+
+
+def test_the_probe_counts_only_what_was_denied_by_right() -> None:
+    assert not kernel._refused(lambda: None)
+    assert not kernel._refused(lambda: (_ for _ in ()).throw(FileNotFoundError()))
+    assert kernel._refused(lambda: (_ for _ in ()).throw(PermissionError()))
+
+
+def test_every_denied_call_exists_and_is_named_once() -> None:
+    names = " ".join(syscalls.DENIED.values()).split()
+    assert len(names) == len(set(names))
+    if seccompy.arch() == "x86_64":
+        assert syscalls.known(" ".join(names)) == names
