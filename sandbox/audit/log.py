@@ -71,7 +71,7 @@ class Log:
             connection.execute(log_tile.insert(), [{name: getattr(tile, name) for name in columns} for tile in tiles])
         note = sign_note(Checkpoint(self.verifier.name, grown.size, grown.root).text, self.verifier.name, self._key)
         now = self._clock.now()
-        connection.execute(log_head.insert().values(size=grown.size, root=grown.root, note=note, at=now))
+        connection.execute(log_head.insert(), {"size": grown.size, "root": grown.root, "note": note, "at": now})
         return grown
 
     def after_commit(self, grown: object) -> None:

@@ -47,7 +47,7 @@ def begin(
         "uses": uses,
         "lease_until": lease_until,
     }
-    tx.connection.execute(query_run.insert().values(row))
+    tx.connection.execute(query_run.insert(), row)
 
 
 def refuse(tx: Transaction, query_id: QueryId, buyer: ParticipantId, entry: EntryId, at: datetime) -> None:
@@ -61,7 +61,7 @@ def refuse(tx: Transaction, query_id: QueryId, buyer: ParticipantId, entry: Entr
         "uses": [],
         "lease_until": at,
     }
-    tx.connection.execute(query_run.insert().values(row))
+    tx.connection.execute(query_run.insert(), row)
 
 
 def finish(tx: Transaction, query_id: QueryId, state: str, outcome: EntryId) -> None:
