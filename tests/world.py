@@ -4,7 +4,7 @@ import copy
 import json
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -77,6 +77,17 @@ def index() -> tuple[dict[str, Any], pa.Table]:
     columns = [_column("noi", "VARCHAR", "O"), _column("diem", "INTEGER", "O")]
     open_ = {"personal_origin": False, "deidentification": None, "privacy_unit": None, "min_group": None}
     return _descriptor(INDEX, columns, **open_, sector="chi_so_cds", data_class="mo"), table
+
+
+def checked(made: "World") -> Iterator["World"]:
+    """Hand a world to a test; its invariants hold after whatever the test did to it."""
+    from tests import invariants
+
+    try:
+        yield made
+        invariants.check(made.exchange, made.vkey)
+    finally:
+        made.exchange.close()
 
 
 def terms(dataset: str, **changes: Any) -> bytes:

@@ -230,7 +230,7 @@ class Pilot:
         verdict = verify.verify_log(self.settings.home / CHECKPOINT_FOLDER, vkey, None)
         for path in sorted((self.settings.home / "receipts").glob("*.json")):
             verify.verify_receipt(path.read_bytes(), vkey)
-        volume = self.exchange.volume()
+        volume, _ = self.exchange.counted_volume("dataset")
         if (verdict.totals.count, verdict.totals.vnd) != (volume.count, int(volume.value_vnd)):
             raise Tampered("tampered.ledger", "The verified log and the ledger give different volumes.")
         self.size, self.root = verdict.size, b64(verdict.root)

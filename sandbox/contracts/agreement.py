@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from sandbox.contracts.clauses import Terms
-from sandbox.core.terms import DatasetId, Digest, ParticipantId, Scope
+from sandbox.core.terms import DatasetId, Digest, ParticipantId
 
 VERIFIED: Final = object()
 """What :func:`sandbox.contracts.envelope.open_agreement`, and nothing else, hands in to make an Agreement."""
@@ -33,10 +33,3 @@ class Agreement:
     def in_force_at(self, now: datetime) -> bool:
         """Whether ``now`` is in its term; the end is not."""
         return self.not_before <= now < self.not_after
-
-    def scope(self) -> Scope:
-        """The columns that the terms name, and the row filter. Columns under a dimension are its dataset's to name."""
-        terms = self.terms
-        named = (*terms.columns, *(column for measure in terms.measures for column in measure.columns))
-        unit = (terms.unit,) if terms.unit else ()
-        return Scope(self.dataset, self.version, tuple(dict.fromkeys((*unit, *named))), terms.rows)

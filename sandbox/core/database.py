@@ -179,6 +179,8 @@ class Database:
     def __init__(self, engine: Engine, seal: Seal | None = None) -> None:
         self.engine = engine
         self._writing = engine.execution_options(writes=True)
+        postgresql = engine.dialect.name == "postgresql"  # its default sees a new snapshot in each statement
+        self._reading = engine.execution_options(isolation_level="REPEATABLE READ") if postgresql else engine
         self._seal: Seal = seal or NoSeal()
         self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._closed = False
@@ -204,8 +206,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection with one consistent snapshot (SQLite) for reading."""
-        with self.engine.connect() as connection:
+        """A connection with one consistent snapshot for reading."""
+        with self._reading.connect() as connection:
             yield connection
 
     def submit(self, unit: Unit[_T]) -> "Future[_T]":

@@ -149,9 +149,9 @@ class Exchange:
         with self.house.database.read() as connection:
             return volume.volume_by(connection, dimension)
 
-    def recount(self) -> Volume:
-        """See :func:`sandbox.exchange.report.recount`."""
-        return report.recount(self.house)
+    def counted_volume(self, by: str | None = None) -> tuple[Volume, Mapping[str, Volume]]:
+        """See :func:`sandbox.exchange.report.counted`."""
+        return report.counted(self.house, by)
 
     def refusals(self) -> Mapping[str, int]:
         """See :func:`sandbox.exchange.report.refusals`."""

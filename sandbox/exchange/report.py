@@ -1,15 +1,17 @@
 """What the regulator and the public may ask of the record: volume, its recount from the log, receipts, checkpoint."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from sandbox.audit import receipt as receipts
 from sandbox.audit import tiles
-from sandbox.audit.events import EventType
-from sandbox.core.canonical import parse
+from sandbox.audit.events import SALT_BYTES, EventType, seal
+from sandbox.core.canonical import canonical, parse
+from sandbox.core.clock import day_of, instant_of
+from sandbox.core.errors import Tampered
 from sandbox.core.terms import Participant, Role
 from sandbox.exchange import runs
 from sandbox.exchange.house import CHECKPOINT_FOLDER, House
@@ -27,10 +29,47 @@ def log_entries(house: House, connection: Connection) -> Iterator[dict[str, Any]
             yield parse(leaf)
 
 
-def recount(house: House) -> Volume:
-    """The volume folded from the log alone; equal to the ledger's, or something is wrong (I7)."""
-    with house.database.read() as connection:
-        return volume.fold(log_entries(house, connection))
+def counted(house: House, by: str | None = None) -> tuple[Volume, Mapping[str, Volume]]:
+    """The volume from the ledger, whole and by a dimension, once the log's own count has given the same (I7).
+
+    Raises:
+        Tampered: ``tampered.ledger`` when it has not.
+        Invalid: ``volume.dimension``.
+    """
+    with house.database.read() as connection:  # one snapshot: a query that settles meanwhile is in both or in neither
+        total, parts = volume.volume(connection), volume.volume_by(connection, by) if by else {}
+        entries = list(log_entries(house, connection))
+        recounted = volume.fold(entries)
+        shares = volume.fold_by(entries, _key_of(house, connection, by, entries)) if by else {}
+    if (total, parts) != (recounted, shares):
+        raise Tampered(
+            "tampered.ledger", "The ledger and the log give different volumes.", hint="Stop trading and investigate."
+        )
+    return total, parts
+
+
+def _key_of(
+    house: House, connection: Connection, by: str, entries: list[dict[str, Any]]
+) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
+    """How the log tells a dimension: provider and sector stand with the agreement, the buyer behind a seal."""
+    agreed = {entry["agreement"]: entry for entry in entries if entry["type"] == EventType.AGREEMENT_SIGNED}
+
+    def key(entry: Mapping[str, Any], share: Mapping[str, Any]) -> str:
+        match by:
+            case "day":
+                return day_of(instant_of(entry["ts"])).isoformat()
+            case "dataset":
+                return str(share["dataset"])
+            case "buyer":
+                return _actor(house, connection, entry)
+        return str(agreed.get(share["id"], {}).get(by, ""))
+
+    return key
+
+
+def _actor(house: House, connection: Connection, entry: Mapping[str, Any]) -> str:
+    salt, value = house.log.bodies(connection, entry["id"]).get("actor", (bytes(SALT_BYTES), None))
+    return str(value) if seal("actor", salt, canonical(value)) == entry["sealed"]["actor"] else ""
 
 
 def refusals(house: House) -> Mapping[str, int]:

@@ -1,6 +1,7 @@
 """The transaction volume: what has been settled, counted from the ledger or from the log (docs/measures.md)."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -69,6 +70,25 @@ def fold(entries: Iterable[Mapping[str, Any]]) -> Volume:
         if entry.get("type") == "query.completed":
             total = _plus(total, entry.get("meter"))
     return total
+
+
+def fold_by(
+    entries: Iterable[Mapping[str, Any]], key_of: Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+) -> dict[str, Volume]:
+    """The same by a key of each entry and share (``{"id", "dataset", "vnd"}``), counted as :func:`volume_by` counts.
+
+    Raises:
+        Invalid: ``entry.malformed``.
+    """
+    groups: dict[str, Volume] = {}
+    for entry in entries:
+        if entry.get("type") == "query.completed":
+            shares: Counter[str] = Counter()
+            for share in entry["agreements"]:
+                shares[key_of(entry, share)] += share["vnd"]
+            for key, vnd in shares.items():
+                groups[key] = _plus(groups.get(key, Volume(0, Vnd(0), 0, 0, 0)), {**entry["meter"], "vnd": vnd})
+    return dict(sorted(groups.items()))
 
 
 def growth_bp(now: int, before: int) -> int | None:

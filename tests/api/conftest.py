@@ -7,18 +7,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.app import create_app
-from tests import invariants
-from tests.world import World
+from tests.world import World, checked
 
 
 @pytest.fixture
 def ready(tmp_path: Path, ready_world: World) -> Iterator[World]:
-    made = ready_world.copy_to(tmp_path)
-    try:
-        yield made
-        invariants.check(made.exchange, made.vkey)
-    finally:
-        made.exchange.close()
+    yield from checked(ready_world.copy_to(tmp_path))
 
 
 @pytest.fixture

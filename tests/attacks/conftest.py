@@ -10,8 +10,7 @@ import pytest
 from sandbox.core.terms import Column, Condition, DatasetId, Digest, Scope
 from sandbox.query.duckdb import JailedEngine
 from sandbox.query.engine import Facts, Job, Limits, Outcome, Relation
-from tests import invariants
-from tests.world import World
+from tests.world import World, checked
 
 ROWS = """
   SELECT i AS trip_id, 'R' || lpad((i * 7919 % 5000)::VARCHAR, 5, '0') AS rider_id,
@@ -76,9 +75,4 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
 @pytest.fixture
 def ready(tmp_path: Path, ready_world: World) -> Iterator[World]:
     """A small exchange of the test's own, whose invariants hold after whatever the test did to it."""
-    made = ready_world.copy_to(tmp_path)
-    try:
-        yield made
-        invariants.check(made.exchange, made.vkey)
-    finally:
-        made.exchange.close()
+    yield from checked(ready_world.copy_to(tmp_path))

@@ -103,7 +103,6 @@ def test_an_agreement_holds_what_its_document_says(parties):
     assert agreement.in_force_at(agreement.not_before)
     assert not agreement.in_force_at(agreement.not_before - timedelta(microseconds=1))
     assert not agreement.in_force_at(agreement.not_after)
-    assert agreement.scope().columns == ("nguoi_ban_pid", "doanh_thu_vnd", "thue_gtgt_vnd")
 
 
 def test_the_order_of_signing_does_not_matter(parties):

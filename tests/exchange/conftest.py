@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import invariants
-from tests.world import World
+from tests.world import World, checked
 
 
 @pytest.fixture
@@ -17,11 +16,3 @@ def world(tmp_path: Path, bare_world: World) -> Iterator[World]:
 @pytest.fixture
 def ready(tmp_path: Path, ready_world: World) -> Iterator[World]:
     yield from checked(ready_world.copy_to(tmp_path))
-
-
-def checked(made: World) -> Iterator[World]:
-    try:
-        yield made
-        invariants.check(made.exchange, made.vkey)
-    finally:
-        made.exchange.close()

@@ -1,5 +1,7 @@
 """The record as a whole: volume, recount, repair of files, restart, and a log that disagrees with itself."""
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
@@ -39,11 +41,39 @@ def test_the_volume_has_every_dimension_and_equals_the_log(ready: World) -> None
     ready.query("SELECT noi FROM chi_so", dataset=INDEX)
     total = ready.exchange.volume()
     assert (total.count, total.value_vnd, total.count_open) == (3, 30_000, 1)
-    assert total == ready.exchange.recount()
+    assert total == ready.exchange.counted_volume()[0]
     assert {name: part.count for name, part in ready.exchange.volume_by("dataset").items()} == {TRIPS: 2, INDEX: 1}
     assert {*ready.exchange.volume_by("buyer")} == {BUYER}
     assert {*ready.exchange.volume_by("day")} == {"2026-12-01"}
     assert sum(part.value_vnd for part in ready.exchange.volume_by("sector").values()) == 30_000
+
+
+@pytest.mark.parametrize(
+    ("dimension", "change"),
+    [
+        ("provider", "UPDATE settlement_share SET provider = 'ke-gian'"),
+        ("sector", "UPDATE settlement_share SET sector = 'du_lich'"),
+        ("dataset", "UPDATE settlement_share SET dataset = 'khac'"),
+        ("buyer", "UPDATE settlement SET buyer = 'cong-ty-b'"),
+        ("buyer", "UPDATE log_body SET value = '\"cong-ty-b\"' WHERE name = 'actor'"),
+        ("day", "UPDATE settlement SET day = '2026-12-02'"),
+        (None, "UPDATE settlement SET rows_out = rows_out + 1"),
+    ],
+)
+def test_a_volume_that_differs_from_the_log_is_not_told(
+    tmp_path: Path, ready_world: World, dimension: str | None, change: str
+) -> None:
+    world = ready_world.copy_to(tmp_path)
+    try:
+        world.query()
+        assert world.exchange.counted_volume(dimension)[0].count == 1
+        with sa.create_engine(world.settings.database).begin() as connection:
+            connection.execute(sa.text(change))
+        with pytest.raises(Tampered) as refusal:
+            world.exchange.counted_volume(dimension)
+        assert refusal.value.code == "tampered.ledger"
+    finally:
+        world.exchange.close()
 
 
 def test_a_deleted_export_is_made_again(ready: World) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sandbox.core.clock import day_of, instant_of
 from sandbox.core.errors import Invalid
-from sandbox.market.volume import Volume, fold, growth_bp, volume, volume_by
+from sandbox.core.terms import Vnd
+from sandbox.market.volume import Volume, fold, fold_by, growth_bp, volume, volume_by
 
 NOTHING = Volume(0, 0, 0, 0, 0)
 # query, instant, buyer, {dataset: vnd}, rows, bytes. 17:00 UTC is midnight in Ho Chi Minh City.
@@ -150,3 +151,14 @@ def test_growth_is_in_basis_points_and_undefined_from_nothing(now, before, expec
 def test_growth_is_the_nearest_basis_point(now, before):
     error = growth_bp(now, before) * before - (now - before) * 10_000
     assert -before <= 2 * error <= before
+
+
+def test_a_query_over_two_datasets_is_recounted_by_group_as_the_ledger_counts_it() -> None:
+    meter = {"rows_out": 3, "bytes_out": 100, "vnd": 30}
+    shares = [{"id": "a", "dataset": "cang", "vnd": 30}, {"id": "b", "dataset": "mo", "vnd": 0}]
+    entries = [{"type": "query.completed", "meter": meter, "agreements": shares}, {"type": "query.refused"}]
+    assert fold_by(entries, lambda _, share: share["dataset"]) == {
+        "cang": Volume(1, Vnd(30), 3, 100, 0),
+        "mo": Volume(1, Vnd(0), 3, 100, 1),
+    }
+    assert fold_by(entries, lambda *_: "2026-12-01") == {"2026-12-01": Volume(1, Vnd(30), 3, 100, 0)}
