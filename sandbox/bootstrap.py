@@ -30,7 +30,7 @@ MOST_FEE_BP: Final = 10_000
 EXCHANGE_KEY: Final = Path("keys/exchange.jwk")
 LOG_KEY: Final = Path("keys/log.jwk")
 _OF_INIT: Final = ("database_url", "database_password_file", "opa_url", "opa_token", "policies")
-_FOLDERS: Final = ("datasets", "extracts", "keys", CHECKPOINT_FOLDER, "receipts")
+_FOLDERS: Final = ("datasets", "extracts", "keys", CHECKPOINT_FOLDER, "receipts", "spool")
 
 
 def init(settings: Settings, name: str, clock: Clock | None = None) -> None:
@@ -129,7 +129,12 @@ def _house(settings: Settings, clock: Clock, opened: tuple[Database, Log], excha
         log=log,
         shelf=Shelf(settings.home / "datasets"),
         policy=_decision_point(settings),
-        engine=JailedEngine(workers=settings.concurrent_queries, clock=clock),
+        engine=JailedEngine(
+            workers=settings.concurrent_queries,
+            clock=clock,
+            memory_mb=settings.jail_memory_mb,
+            most_waiting=settings.waiting_queries,
+        ),
         exchange_key=exchange_key,
     )
 

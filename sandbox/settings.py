@@ -45,7 +45,9 @@ class Settings:
     max_bytes: int = _setting("most bytes that one query may release", 10_485_760)
     query_seconds: int = _setting("seconds after which a query is killed", 30)
     query_memory_mb: int = _setting("megabytes of memory for one query", 1_024)
-    concurrent_queries: int = _setting("queries that run at the same time", 4)
+    concurrent_queries: int = _setting("queries that run at the same time; others take turns", 4)
+    waiting_queries: int = _setting("queries that wait for their turn; beyond, buyers are told to come again", 256)
+    jail_memory_mb: int = _setting("megabytes of memory for all queries together; 0: half of the machine's", 0)
     token: str = _setting("API token of the caller, for `query`", "")
     url: str = _setting("address of an exchange to ask over HTTP instead of a local home, for `query`", "")
 

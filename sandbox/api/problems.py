@@ -7,7 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox.core.errors import Invalid, NotFound, NotIdentified, SandboxError, Unavailable
+from sandbox.core.errors import Busy, Invalid, NotFound, NotIdentified, SandboxError, Unavailable
 from sandbox.policy.reasons import sentence
 
 MEDIA: Final = "application/problem+json"
@@ -67,6 +67,8 @@ def problem(request: Request, error: SandboxError) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="sandbox"'
     if isinstance(error, Unavailable):
         headers["Retry-After"] = "5"
+    if isinstance(error, Busy):
+        headers["Retry-After"] = str(error.retry_after)
     return Response(msgspec.json.encode(body), status, headers, MEDIA)
 
 

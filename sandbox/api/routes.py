@@ -1,9 +1,10 @@
 """The handlers of the HTTP API: each translates one request to one use case and decides nothing."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from sandbox.api import render
 from sandbox.api.operations import Asked, Operation, decode
@@ -26,8 +27,10 @@ from sandbox.core.errors import Invalid, NotFound
 from sandbox.core.terms import Role
 from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.query import Result
+from sandbox.query.spool import Spool
 
 DIMENSIONS: Final = ("day", "provider", "buyer", "dataset", "sector")
+_AT_ONCE: Final = 1 << 20
 _RESULT_MEDIA: Final = (render.JSON, render.CSV, render.ARROW)
 
 
@@ -120,7 +123,17 @@ def create_query(asked: Asked) -> Response:
         "Sandbox-Price-Vnd": str(result.price_vnd),
         "Sandbox-Groups-Withheld": "true" if result.groups_withheld else "false",
     }
+    if media == render.ARROW and result.spool.bytes > _AT_ONCE:
+        headers["Content-Length"] = str(result.spool.bytes)
+        return StreamingResponse(_leaving(result.spool), 201, headers, media)
     return Response(_rendered(result, media, receipt), 201, headers, media)
+
+
+def _leaving(spool: Spool) -> Iterator[bytes]:
+    try:
+        yield from spool.chunks()
+    finally:
+        spool.close()
 
 
 def _rendered(result: Result, media: str, receipt: str) -> bytes:
@@ -132,7 +145,7 @@ def _rendered(result: Result, media: str, receipt: str) -> bytes:
         id=result.id,
         status="completed",
         rows_out=result.rows,
-        bytes_out=len(result.ipc),
+        bytes_out=result.spool.bytes,
         groups_withheld=result.groups_withheld,
         price_vnd=int(result.price_vnd),
         receipt=receipt,

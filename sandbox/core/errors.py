@@ -14,6 +14,7 @@
     ├── NotFound                no such thing, or not yours       404  exit 5
     ├── Conflict                it already is otherwise           409  exit 6
     ├── Tampered                bytes differ from their digest    500  exit 7
+    ├── Busy                    the exchange is full for now      429  exit 8
     └── Unavailable             try again later                   503  exit 8
 
 ``code`` is stable and documented; ``message`` says what was got and what was expected; ``hint`` says what to do;
@@ -101,6 +102,17 @@ class Tampered(SandboxError):
 
     status = 500
     exit_code = 7
+
+
+class Busy(SandboxError):
+    """Too much is being asked at once; nothing was changed. ``retry_after`` says in how many seconds to come again."""
+
+    status = 429
+    exit_code = 8
+
+    def __init__(self, code: str, message: str, *, hint: str = "", retry_after: int = 1) -> None:
+        super().__init__(code, message, hint=hint)
+        self.retry_after = retry_after
 
 
 class Unavailable(SandboxError):

@@ -1,5 +1,6 @@
 """One request on its way through the house: what is asked, and what is known of it so far."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +23,8 @@ class QueryRequest:
     agreements: tuple[str, ...]
     purpose: str
     max_price_vnd: int | None = None
+    cancelled: Callable[[], bool] = lambda: False
+    """Whether nobody waits for the answer any more; asked while the query runs."""
 
 
 @dataclass(slots=True)
@@ -35,6 +38,8 @@ class Case:
     quote: price.Quote | None = None
     facts: Facts | None = None
     decision: Decision | None = None
+    extracts: dict[str, Json] = field(default_factory=dict)
+    """The digest of what stands behind each agreement's relation, by agreement."""
 
     def clear(self) -> dict[str, Json]:
         """What the log says of it in clear."""

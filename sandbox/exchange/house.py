@@ -46,6 +46,13 @@ class House:
     def extracts(self) -> Path:
         return self.settings.home / "extracts"
 
+    @property
+    def spool(self) -> Path:
+        """Where results that are too large for memory lie while they leave."""
+        folder = self.settings.home / "spool"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
     def new_entry(self) -> EntryId:
         """The id of a log entry to come; made outside the unit, so that a redo writes the same one."""
         return EntryId(new_id("ent", self.clock))

@@ -3,6 +3,7 @@
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from sandbox.audit.events import EventType
 from sandbox.core.database import BigId, Instant, Transaction, metadata
@@ -18,13 +19,21 @@ policy_activation: Final = sa.Table(
 )
 
 
+_NEWEST: Final = sa.select(policy_activation.c.bundle).order_by(policy_activation.c.number.desc()).limit(1)
+
+
+def active(connection: Connection) -> str | None:
+    """The digest of the policies that decide now, ``None`` before there were any."""
+    bundle: str | None = connection.execute(_NEWEST).scalar_one_or_none()
+    return bundle
+
+
 def activate(house: House) -> None:
     """Record the policy bundle that decides from now on, if it is not the one that decided before."""
     entry, at, bundle = house.new_entry(), house.now(), house.policy.policy
-    newest = sa.select(policy_activation.c.bundle).order_by(policy_activation.c.number.desc()).limit(1)
 
     def write(tx: Transaction) -> None:
-        if tx.connection.execute(newest).scalar_one_or_none() != bundle:
+        if active(tx.connection) != bundle:
             tx.connection.execute(policy_activation.insert().values(bundle=bundle, entry=entry, at=at))
             house.record(tx, EventType.POLICY_ACTIVATED, entry, {"policy": {"bundle": bundle}})
 

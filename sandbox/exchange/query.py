@@ -17,11 +17,14 @@ from sandbox.exchange.case import Case, QueryRequest
 from sandbox.exchange.decide import decide
 from sandbox.exchange.grants import Grant, grant_of
 from sandbox.exchange.house import House
+from sandbox.exchange.rights import Rights
 from sandbox.exchange.settle import admit, fail, refuse, settle
 from sandbox.market import price
 from sandbox.policy.decision import Decision
 from sandbox.query.engine import Facts, Job, Limits
+from sandbox.query.extracts import digest_in, find
 from sandbox.query.release import release
+from sandbox.query.spool import Spool
 from sandbox.query.views import extract_name
 
 MOST_AGREEMENTS: Final = 8
@@ -33,10 +36,15 @@ class Result:
 
     id: QueryId
     entry: EntryId
-    ipc: bytes
+    spool: Spool
     rows: int
     groups_withheld: bool
     price_vnd: Vnd
+
+    @property
+    def ipc(self) -> bytes:
+        """The whole stream; a large one is better taken from ``spool.chunks()``."""
+        return self.spool.read()
 
 
 def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result:
@@ -65,16 +73,17 @@ def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result
         raise
     try:
         # (5) Run it.
-        outcome = house.engine.run(job)
-        # (6) May it leave?
-        duties = decision.obligations
-        released = release(
-            outcome,
-            facts.guards,
-            min_group=duties["min_group"],
-            max_rows=duties["max_rows"],
-            max_bytes=duties["max_bytes"],
-        )
+        with house.engine.run(job) as outcome:
+            # (6) May it leave? Looked at batch by batch while it runs; nothing is given before the run has ended well.
+            duties = decision.obligations
+            released = release(
+                outcome,
+                facts.guards,
+                min_group=duties["min_group"],
+                max_rows=duties["max_rows"],
+                max_bytes=duties["max_bytes"],
+                folder=house.spool,
+            )
     except BaseException as failure:
         with suppress(Conflict):  # past its lease, repair has closed it already
             fail(house, case.id, uses, failure)
@@ -85,7 +94,7 @@ def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result
     entry = settle(house, case, released, uses)
     # (8) Give.
     paid = case.quote.total if case.quote else Vnd(0)
-    return Result(case.id, entry, released.ipc, released.rows, released.groups_withheld, paid)
+    return Result(case.id, entry, released.spool, released.rows, released.groups_withheld, paid)
 
 
 def _under_what(house: House, case: Case) -> None:
@@ -127,7 +136,7 @@ def _granted(house: House, connection: Connection, agreement: Agreement) -> Gran
 
 
 def _touched(house: House, case: Case) -> Facts:
-    case.facts = house.engine.analyse(case.request.sql, [grant.relation for grant in case.grants])
+    case.facts = house.engine.analyse(case.request.sql, [grant.relation for grant in case.grants], case.buyer.id)
     idle = {grant.relation.name for grant in case.grants} - {*case.facts.tables}
     if idle:  # it would be charged for, and would count as a trade, without being read
         raise Invalid(
@@ -139,7 +148,7 @@ def _touched(house: House, case: Case) -> Facts:
 
 
 def _job(house: House, case: Case, facts: Facts, decision: Decision) -> Job:
-    files = {grant.relation.name: (_extract(house, grant),) for grant in case.grants}
+    files = {grant.relation.name: (_extract(house, case, grant),) for grant in case.grants}
     settings = house.settings
     limits = Limits(
         max_rows=decision.obligations["max_rows"],
@@ -147,12 +156,23 @@ def _job(house: House, case: Case, facts: Facts, decision: Decision) -> Job:
         seconds=settings.query_seconds,
         memory_mb=settings.query_memory_mb,
     )
-    return Job(case.id, facts.runs, files, limits, decision.obligations["min_group"])
+    return Job(
+        case.id,
+        facts.runs,
+        files,
+        limits,
+        min_group=decision.obligations["min_group"],
+        owner=case.buyer.id,
+        policy=decision.policy,
+        cancelled=Rights(house, case, decision),
+    )
 
 
-def _extract(house: House, grant: Grant) -> Path:
+def _extract(house: House, case: Case, grant: Grant) -> Path:
     sources = tuple(house.shelf.path(file.digest) for file in grant.version.files)
-    if not (house.extracts / extract_name(grant.scope, grant.relation.columns, sources)).exists():
+    if not find(house.extracts, extract_name(grant.scope, grant.relation.columns, sources)):
         for file in grant.version.files:  # about to be read: are these still the bytes that the provider signed?
             house.shelf.verify(file.digest)
-    return house.engine.extract(grant.scope, grant.relation.columns, sources, house.extracts)
+    extract = house.engine.extract(grant.scope, grant.relation.columns, sources, house.extracts, case.buyer.id)
+    case.extracts[grant.agreement.id] = f"sha256:{digest_in(extract)}"
+    return extract

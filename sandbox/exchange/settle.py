@@ -6,7 +6,7 @@ from typing import Final
 from sandbox.audit.events import EventType
 from sandbox.catalog.listing import DatasetVersion
 from sandbox.contracts.agreement import Agreement
-from sandbox.core.canonical import Json, digest
+from sandbox.core.canonical import Json
 from sandbox.core.clock import day_of
 from sandbox.core.database import Transaction
 from sandbox.core.errors import Conflict, SandboxError, Unavailable
@@ -39,11 +39,13 @@ def admit(house: House, case: Case, decision: Decision) -> list[str]:
         "vnd": int(quote.total) if quote else 0,
     }
 
+    sealed = case.sealed() | {"extracts": case.extracts}  # a digest of what can be guessed would tell it
+
     def write(tx: Transaction) -> None:
         budget.reserve_uses(tx, uses)
         ledger.reserve(tx, entry, case.id, case.buyer.id, quote.total if quote else Vnd(0))
         runs.begin(tx, case.id, case.buyer.id, entry, [name for name, _ in uses], lease)
-        house.record(tx, EventType.QUERY_AUTHORIZED, entry, clear, case.sealed())
+        house.record(tx, EventType.QUERY_AUTHORIZED, entry, clear, sealed)
 
     house.database.write(write)
     return [name for name, _ in uses]
@@ -97,15 +99,15 @@ def settle(house: House, case: Case, released: Released, uses: list[str]) -> Ent
     entry, quote, at = house.new_entry(), case.quote, house.now()
     shares = tuple(_share(grant.agreement, grant.version, quote) for grant in case.grants)
     settlement = Settlement(
-        case.id, entry, case.buyer.id, at, released.rows, len(released.ipc), shares, house.settings.fee_bp
+        case.id, entry, case.buyer.id, at, released.rows, released.spool.bytes, shares, house.settings.fee_bp
     )
     meter: dict[str, Json] = {
         "rows_out": released.rows,
-        "bytes_out": len(released.ipc),
+        "bytes_out": released.spool.bytes,
         "vnd": int(quote.total) if quote else 0,
     }
     clear = case.clear() | {"meter": meter, "groups_withheld": released.groups_withheld}
-    sealed = case.sealed() | {"result": {"sha256": digest(released.ipc), "media": ARROW}}
+    sealed = case.sealed() | {"result": {"sha256": released.spool.digest, "media": ARROW}}
 
     def write(tx: Transaction) -> None:
         runs.finish(tx, case.id, "completed", entry)

@@ -1,49 +1,42 @@
 """DuckDB as the exchange's query engine: every question is a job for a jailed child, and its answer is not believed."""
 
+import io
 import os
-import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-import msgspec
-import pyarrow as pa
-
-from sandbox.core.canonical import digest
 from sandbox.core.clock import Clock, SystemClock, day_of
-from sandbox.core.errors import Invalid, QueryRefused, Unavailable
+from sandbox.core.errors import Invalid, QueryRefused, SandboxError, Unavailable
 from sandbox.core.terms import Column, Scope
-from sandbox.query import views
+from sandbox.jail.cell import Answer, Bounds, Cell, Ended
+from sandbox.jail.jail import Jail
+from sandbox.jail.turns import Turn, Turns, busy
+from sandbox.query import extracts, views
 from sandbox.query.analysis import LONGEST_SQL
-from sandbox.query.engine import Facts, Job, Outcome, Relation
-from sandbox.query.jail import Answer, Jail
+from sandbox.query.answers import LONGEST_LINE, RULES, cancelled, facts_of, words_of
+from sandbox.query.engine import Facts, Job, Relation
+from sandbox.query.outcome import RunOutcome
+from sandbox.query.sessions import Session, Sessions
+from sandbox.query.spares import Spares
 
-_RULES: Final = {
-    "sql.syntax": ("QRY-01",),
-    "query.shape": ("QRY-01",),
-    "query.type": ("QRY-01",),
-    "query.relation": ("CONT-06",),
-    "query.column": ("CONT-06",),
-    "query.function": ("CONT-06",),
-    "query.size": ("QRY-07",),
-    "query.too_large": ("QRY-07",),
-}
+MODULES: Final = ("sandbox.query.worker",)
 _LONGEST_ANSWER: Final = 4 << 20
-_LONGEST_LINE: Final = 4096
-_LONGEST_WORDS: Final = 300
 _CHECKER_MB: Final = 512
-_ROWS: Final = b'{"status": "rows"}'
-_LAYERS: Final = {"landlock": {"read", "write"}, "seccomp": {"socket", "fork"}}
+_LAYERS: Final = {"uid": {"user"}, "landlock": {"read", "write"}, "seccomp": {"socket", "fork"}}
 """A layer counts when the probe was denied all this."""
 _PROBE_SECONDS: Final = 20
+_MOST_FACTS: Final = 4096
+_TICK: Final = 0.05
 
 
 class JailedEngine:
     """The engine behind a zygote; ``isolation`` says how its children are shut in.
 
-    At most ``workers`` jobs of a kind run at once; others wait up to ``patience`` seconds.
+    At most ``workers`` jobs run at once, by turns; a job waits, or is held up, at most ``patience`` seconds.
     """
 
     def __init__(
@@ -55,21 +48,28 @@ class JailedEngine:
         analyse_seconds: int = 2,
         extract_seconds: int = 600,
         extract_memory_mb: int = 2048,
+        memory_mb: int = 0,
+        most_waiting: int = 256,
+        idle_seconds: float = 60,
     ) -> None:
         most = workers or 2 * (os.cpu_count() or 1)
-        self._lanes = {kind: threading.BoundedSemaphore(most) for kind in ("analyse", "extract", "run")}
         self._clock = clock or SystemClock()
         self._patience = patience
         self._analyse = {"seconds": analyse_seconds, "memory_mb": _CHECKER_MB}
         self._extract = {"seconds": extract_seconds, "memory_mb": extract_memory_mb, "file_mb": 1 << 16}
-        self._extracting = threading.Lock()
-        self._jail = Jail()
+        self._turns = Turns(most, most_waiting)
+        self._jail = Jail(MODULES, memory_mb or _half_of_the_machine())
+        self._sessions = Sessions(2 * most, idle_seconds)
+        self._spares = Spares(most, self._checker)
+        self._makers = extracts.Makers()
+        self._seen = extracts.Seen()
+        self._facts: OrderedDict[tuple[object, ...], Facts] = OrderedDict()
         self._probing = threading.Lock()
         self._isolation = ""
 
     @property
     def isolation(self) -> str:
-        """How far the children are shut in, such as ``process+landlock+seccomp``: tried once, by one of them.
+        """How far the children are shut in, such as ``process+uid+landlock+seccomp``: tried once, by one of them.
 
         Raises:
             Unavailable: ``engine.unreachable`` when no child can be asked.
@@ -80,98 +80,177 @@ class JailedEngine:
 
     def _probe(self) -> str:
         limits = {"seconds": _PROBE_SECONDS, "memory_mb": _CHECKER_MB}
-        answer = self._jail.ask({"kind": "probe", "limits": limits}, _PROBE_SECONDS, _CHECKER_MB, _LONGEST_LINE)
-        words = _words(answer.content)
-        if not answer.complete or words.get("status") != "probed":
+        with self._turns.join("") as turn:
+            self._wait(turn)
+            try:
+                words = words_of(self._asked("probe", {"limits": limits}, turn, LONGEST_LINE))
+            except Ended:
+                words = {}
+        if words.get("status") != "probed":
             raise Unavailable("engine.unreachable", "The query engine could not be shut in.", hint="See to the host.")
         denied = set(map(str, words.get("denied", ())))
-        return "+".join(["process", *(name for name, tried in _LAYERS.items() if tried <= denied)])
+        reached = ["process", *(name for name, tried in _LAYERS.items() if tried <= denied)]
+        return "+".join([*reached, *(["cgroup"] if self._jail.grouped else [])])
 
     def close(self) -> None:
         """End the zygote and its children; a closed engine stays closed."""
+        self._spares.close()
+        self._sessions.close()
         self._jail.close()
 
-    def analyse(self, sql: str, relations: Sequence[Relation]) -> Facts:
-        """See :class:`sandbox.query.engine.Engine`."""
+    def analyse(self, sql: str, relations: Sequence[Relation], owner: str = "") -> Facts:
+        """See :class:`sandbox.query.engine.Engine`. Answers are remembered for the owner and the day."""
         _readable(sql)
-        job = {
-            "kind": "analyse",
-            "sql": sql,
-            "today": day_of(self._clock.now()).isoformat(),
-            "relations": [_as_job(relation) for relation in relations],
-            "limits": self._analyse,
-        }
-        answer = self._ask(job, _LONGEST_ANSWER)
-        if not answer.complete:  # killed, crashed, or met by a form of SQL that the gate does not know
-            raise QueryRefused(
-                "query.too_large",
-                "The query could not be read within the limits.",
-                hint="Write a smaller and plainer query.",
-                reasons=_RULES["query.too_large"],
-            )
-        return _facts(answer.content, {relation.name for relation in relations})
+        today = day_of(self._clock.now()).isoformat()
+        key = (owner, today, sql, *relations)
+        if (known := self._facts.get(key)) is not None:
+            return known
+        job = {"sql": sql, "today": today, "relations": [_as_job(relation) for relation in relations]}
+        facts = facts_of(self._checked(job, owner), {relation.name for relation in relations})
+        self._facts[key] = facts
+        if len(self._facts) > _MOST_FACTS:
+            self._facts.popitem(last=False)
+        return facts
 
-    def extract(self, scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...], directory: Path) -> Path:
-        """See :class:`sandbox.query.engine.Engine`. A crash leaves at most a part file, never a short extract."""
-        target = directory / views.extract_name(scope, columns, sources)
-        if not target.exists():
-            with self._extracting:  # two queries that need the same extract make it once
-                if not target.exists():
-                    self._make(scope, columns, tuple(_real(source) for source in sources), target)
-        return target
+    def _checked(self, job: Mapping[str, Any], owner: str) -> bytes:
+        with self._turns.join(owner) as turn:
+            self._wait(turn)
+            cell = self._spares.take()
+            try:
+                cell.send(job)
+                return _message(cell, turn, self._bounds(self._analyse, _LONGEST_ANSWER))
+            except Ended as end:
+                if end.why == "busy":
+                    raise busy(self._turns.retry_after()) from None
+                raise QueryRefused(  # killed, crashed, or met by a form of SQL that the gate does not know
+                    "query.too_large",
+                    "The query could not be read within the limits.",
+                    hint="Write a smaller and plainer query.",
+                    reasons=RULES["query.too_large"],
+                ) from None
+            finally:
+                cell.close()
 
-    def _make(self, scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...], target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.parent.resolve() / f"{secrets.token_hex(8)}.part"
-        job = {
-            "kind": "extract",
-            "sql": views.extract_sql(scope, columns, sources, part),
-            "sources": [str(source) for source in sources],
-            "target": str(part),
-            "limits": self._extract,
-        }
-        try:
-            answer = self._ask(job, _LONGEST_LINE)
-            if not answer.complete or _words(answer.content).get("status") != "done":
-                _unprepared()
-            _keep(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+    def _checker(self) -> Cell:
+        _ = self.isolation  # known, and so recorded, before the first job
+        return self._begun("analyse", {"limits": self._analyse})
 
-    def run(self, job: Job) -> Outcome:
+    def extract(
+        self, scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...], directory: Path, owner: str = ""
+    ) -> Path:
+        """See :class:`sandbox.query.engine.Engine`. A crash leaves at most a part folder, never a short extract."""
+        name = views.extract_name(scope, columns, sources)
+        if found := extracts.find(directory, name):
+            return found
+        with self._makers.lock(name):
+            return extracts.find(directory, name) or self._made(name, scope, columns, sources, directory, owner)
+
+    def _made(
+        self,
+        name: str,
+        scope: Scope,
+        columns: tuple[Column, ...],
+        sources: tuple[Path, ...],
+        directory: Path,
+        owner: str,
+    ) -> Path:
+        real = tuple(_real(source) for source in sources)
+        sql = views.extract_sql(scope, columns, real)
+        with extracts.Workshop(directory) as shop, self._turns.join(owner) as turn:
+            job = {
+                "sql": sql,
+                "sources": [str(source) for source in real],
+                "folder": str(shop.folder),
+                "target": str(shop.target),
+                "limits": self._extract,
+            }
+            self._wait(turn)
+            try:
+                said = words_of(self._asked("extract", job, turn, LONGEST_LINE))
+            except Ended as end:
+                said = {"status": end.why}
+            if said.get("status") == "busy":
+                raise busy(self._turns.retry_after())
+            if said.get("status") != "done" or not shop.target.is_file():
+                raise _unprepared()
+            return shop.keep(name)
+
+    def run(self, job: Job) -> RunOutcome:
         """See :class:`sandbox.query.engine.Engine`."""
-        limits = job.limits
-        document = {
-            "kind": "run",
-            "sql": job.sql,
-            "files": {name: [str(_real(path)) for path in paths] for name, paths in job.files.items()},
-            "limits": {
-                "seconds": limits.seconds,
-                "memory_mb": limits.memory_mb,
-                "max_rows": limits.max_rows + 1,  # one more may say that groups were withheld
-                "min_group": job.min_group,
-            },
-        }
-        answer = self._ask(document, limits.max_bytes + 2 * _LONGEST_LINE)
-        if answer.ended in {"deadline", "memory", "too_much"}:
-            _over_limit()
-        if not answer.complete:
-            _failed()
-        return _outcome(answer.content, limits.max_rows + 1)
-
-    def _ask(self, job: Mapping[str, Any], most_bytes: int) -> Answer:
-        with self._lane(job["kind"]):
-            _ = self.isolation  # known, and so recorded, before the first job
-            return self._jail.ask(job, job["limits"]["seconds"], job["limits"]["memory_mb"], most_bytes)
-
-    @contextmanager
-    def _lane(self, kind: str) -> Iterator[None]:
-        if not self._lanes[kind].acquire(timeout=self._patience):
-            raise Unavailable("engine.busy", "Too many queries are running.", hint="Send the query again in a moment.")
+        limits = {"seconds": job.limits.seconds, "memory_mb": job.limits.memory_mb}
+        files = {name: [str(_real(path)) for path in paths] for name, paths in job.files.items()}
+        for paths in job.files.values():
+            for path in paths:
+                self._seen.require(path)
+        key = (job.owner, job.policy, *limits.values(), *sorted((name, *paths) for name, paths in files.items()))
+        max_rows = job.limits.max_rows + 1  # one more may say that groups were withheld
+        turn = self._turns.join(job.owner)
         try:
-            yield
-        finally:
-            self._lanes[kind].release()
+            self._wait(turn, job)
+            session = self._sessions.take(key, lambda: self._begun("run", {"limits": limits, "files": files}))
+        except BaseException:
+            turn.leave()
+            raise
+        answer = Answer(session.cell, turn, self._bounds(limits, job.limits.max_bytes + 2 * LONGEST_LINE, job))
+        outcome = RunOutcome(answer, session.cell.how_it_ended, max_rows, self._done(session, turn))
+        document = {"sql": job.sql, "min_group": job.min_group, "max_rows": max_rows}
+        return outcome.asked(lambda: session.cell.send(document))
+
+    def _done(self, session: Session, turn: Turn) -> Any:
+        def done(reusable: bool) -> None:
+            turn.leave()
+            if reusable:
+                self._sessions.give_back(session)
+            else:
+                session.cell.close()
+
+        return done
+
+    def retire(self, owner: str) -> None:
+        """Kill the idle workers of a participant, whose agreements or rights have changed."""
+        self._sessions.retire(lambda key: key[0] == owner)
+
+    def _bounds(self, limits: Mapping[str, int], most_bytes: int, job: Job | None = None) -> Bounds:
+        asked = job.cancelled if job else lambda: False
+        return Bounds(limits["seconds"], self._patience, limits["memory_mb"], most_bytes, asked)
+
+    def _wait(self, turn: Turn, job: Job | None = None) -> None:
+        waited = 0.0
+        while not turn.wait(_TICK):
+            waited += _TICK
+            if job and job.cancelled():
+                raise cancelled()
+            if waited > self._patience:
+                raise busy(self._turns.retry_after())
+
+    def _begun(self, kind: str, setup: Mapping[str, Any]) -> Cell:
+        cell = self._jail.fork(kind)
+        try:
+            cell.send(setup)
+        except Ended:
+            cell.close()
+            raise Unavailable("engine.unreachable", "The query engine does not answer.", hint="Try again.") from None
+        return cell
+
+    def _asked(self, kind: str, job: Mapping[str, Any], turn: Turn, most_bytes: int) -> bytes:
+        with _closing(self._begun(kind, job)) as cell:
+            return _message(cell, turn, self._bounds(job["limits"], most_bytes))
+
+
+@contextmanager
+def _closing(cell: Cell) -> Iterator[Cell]:
+    try:
+        yield cell
+    finally:
+        cell.close()
+
+
+def _message(cell: Cell, turn: Turn, bounds: Bounds) -> bytes:
+    return io.BufferedReader(Answer(cell, turn, bounds)).read()
+
+
+def _half_of_the_machine() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 21
 
 
 def _readable(sql: str) -> None:
@@ -186,7 +265,7 @@ def _readable(sql: str) -> None:
             "query.too_large",
             f"The SQL has {length} bytes, at most {LONGEST_SQL} are read.",
             hint="Shorten it.",
-            reasons=_RULES["query.too_large"],
+            reasons=RULES["query.too_large"],
         )
 
 
@@ -195,11 +274,11 @@ def _real(path: Path) -> Path:
     try:
         return path.resolve(strict=True)
     except OSError:
-        _unprepared()
+        raise _unprepared() from None
 
 
-def _unprepared() -> NoReturn:
-    raise Unavailable(
+def _unprepared() -> SandboxError:
+    return Unavailable(
         "engine.extract",
         "What the contract grants could not be prepared.",
         hint="The operator sees to it; nothing was charged.",
@@ -214,97 +293,3 @@ def _as_job(relation: Relation) -> dict[str, Any]:
         "unit": relation.unit,
         "nullable": list(relation.nullable),
     }
-
-
-def _words(line: bytes) -> dict[str, Any]:
-    """One line of a child, which may say anything."""
-    try:
-        return msgspec.json.decode(line, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-
-
-def _facts(content: bytes, names: set[str]) -> Facts:
-    words = _words(content)
-    if words.get("status") == "refused":
-        _refused(words)
-    try:
-        found = dict(words["facts"])
-        found["fingerprint"] = digest(found["canonical"].encode())  # not what the child says, what it is
-        facts = msgspec.convert(found, Facts)
-    except (msgspec.ValidationError, TypeError, ValueError, KeyError, AttributeError):
-        raise Unavailable("engine.unreachable", "The query engine gave no answer that could be read.") from None
-    if not names.issuperset(facts.tables):
-        raise Unavailable("engine.unreachable", "The query engine named a relation that was not granted.")
-    return facts
-
-
-def _refused(words: Mapping[str, Any]) -> NoReturn:
-    code = str(words.get("code"))
-    if code not in _RULES:
-        code = "query.shape"
-    message, hint = (_printable(words.get(member)) for member in ("message", "hint"))
-    raise QueryRefused(code, message or "The query is not allowed.", hint=hint, reasons=_RULES[code])
-
-
-def _printable(words: object) -> str:
-    return "".join(character for character in str(words or "")[:_LONGEST_WORDS] if character.isprintable())
-
-
-def _keep(part: Path, target: Path) -> None:
-    part.chmod(0o444)
-    for path, replaced in ((part, True), (target.parent, False)):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if replaced:
-            part.replace(target)
-
-
-def _outcome(content: bytes, max_rows: int) -> Outcome:
-    header, _, rest = content.partition(b"\n")
-    stream, _, trailer = rest.removesuffix(b"\n").rpartition(b"\n")
-    words = _words(trailer) if len(trailer) <= _LONGEST_LINE else {}
-    if words.get("status") == "failed" and words.get("kind") == "limit":
-        _over_limit()
-    if header != _ROWS or words.get("status") != "done":
-        _failed()
-    rows = _counted(stream)
-    if rows > max_rows:
-        _over_limit()
-    if rows != words.get("rows"):
-        _failed()
-    return Outcome(stream, rows)
-
-
-def _counted(stream: bytes) -> int:
-    rows = 0
-    try:
-        with pa.ipc.open_stream(stream) as reader:
-            if any(pa.types.is_dictionary(field.type) for field in reader.schema):
-                _failed()  # a dictionary may list values of rows that are withheld
-            for batch in reader:
-                batch.validate(full=True)  # the child may have been taken over
-                rows += batch.num_rows
-    except (pa.ArrowException, OSError, ValueError):
-        _failed()
-    return rows
-
-
-def _over_limit() -> NoReturn:
-    raise QueryRefused(
-        "run.limit",
-        "The query took more time, memory, rows or bytes than it may.",
-        hint="Filter more, group more coarsely, or add LIMIT.",
-        reasons=("QRY-07",),
-    )
-
-
-def _failed() -> NoReturn:
-    raise QueryRefused(  # one sentence for all: the engine's words may hold values
-        "run.failed",
-        "The query failed while it ran: a value could not be computed or converted.",
-        hint="Use TRY_CAST, and guard divisions and conversions.",
-    )

@@ -1,9 +1,9 @@
 """The port through which the exchange asks a query engine what SQL touches, prepares what is granted, and runs it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from sandbox.core.terms import Column, Digest, Dimension, Scope
 
@@ -72,7 +72,9 @@ class Limits:
 class Job:
     """One run: checked SQL, and the extracts that stand behind each relation's name.
 
-    Groups of fewer than ``min_group`` units are removed before arithmetic, ORDER BY and LIMIT see them.
+    Groups of fewer than ``min_group`` units are removed before arithmetic, ORDER BY and LIMIT see them. Runs of the
+    same ``owner`` under the same ``policy`` may share a process, and share the owner's turns. ``cancelled`` is asked
+    while it runs; once it says yes, the run is killed.
     """
 
     id: str
@@ -80,14 +82,39 @@ class Job:
     files: Mapping[str, tuple[Path, ...]]
     limits: Limits
     min_group: int = 1
+    owner: str = ""
+    policy: str = ""
+    cancelled: Callable[[], bool] = lambda: False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run produced, before release: one Arrow IPC stream, guard columns included."""
+class Outcome(Protocol):
+    """What a run produces, before release and guard columns included, read once and while it runs; close it."""
 
-    ipc: bytes
-    rows: int
+    @property
+    def schema(self) -> Any:
+        """The ``pyarrow.Schema``.
+
+        Raises:
+            QueryRefused: ``run.limit`` or ``run.failed``.
+            Unavailable: ``engine.unreachable``.
+        """
+        ...
+
+    def batches(self) -> Iterator[Any]:
+        """Each ``pyarrow.RecordBatch``; the end comes only when the run has ended well, else errors as ``schema``."""
+        ...
+
+    def read(self) -> Any:
+        """All of it as a ``pyarrow.Table``."""
+        ...
+
+    def close(self) -> None:
+        """No more is wanted."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 class Engine(Protocol):
@@ -98,31 +125,36 @@ class Engine(Protocol):
         """How far the engine is shut in, such as ``process``; it stands in the log."""
         ...
 
-    def analyse(self, sql: str, relations: Sequence[Relation]) -> Facts:
-        """What a query touches.
+    def analyse(self, sql: str, relations: Sequence[Relation], owner: str = "") -> Facts:
+        """What a query touches; ``owner`` asks, whose turn it takes.
 
         Raises:
             QueryRefused: ``sql.syntax``, ``query.shape|relation|column|function|type|size|too_large``.
             Invalid: ``sql.malformed`` for text that is no SQL text at all.
-            Unavailable: ``engine.unreachable`` or ``engine.busy``.
+            Unavailable: ``engine.unreachable``.
+            Busy: ``engine.busy``.
         """
         ...
 
-    def extract(self, scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...], directory: Path) -> Path:
-        """The file that holds exactly what a scope grants; made once, found again by its name.
+    def extract(
+        self, scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...], directory: Path, owner: str = ""
+    ) -> Path:
+        """The file that holds exactly what a scope grants; made once, found again by its name, which holds its digest.
 
         Raises:
             Invalid: ``contract.mismatch`` when the scope does not fit the sources.
-            Unavailable: ``engine.unreachable``, ``engine.busy`` or ``engine.extract``.
+            Unavailable: ``engine.unreachable`` or ``engine.extract``.
+            Busy: ``engine.busy``.
         """
         ...
 
     def run(self, job: Job) -> Outcome:
-        """Run checked SQL over extracts.
+        """Run checked SQL over extracts; what goes wrong with it is raised where its outcome is read.
 
         Raises:
-            QueryRefused: ``run.limit`` or ``run.failed``.
-            Unavailable: ``engine.unreachable`` or ``engine.busy``.
+            Tampered: ``tampered.extract``, an extract is not what it was when it was made.
+            Unavailable: ``engine.unreachable``.
+            Busy: ``engine.busy``.
         """
         ...
 

@@ -1,6 +1,7 @@
 """What may leave: groups of too few units are dropped, their counts removed, and only checked values written anew."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -8,26 +9,35 @@ import pyarrow.compute as pc
 
 from sandbox.core.errors import QueryRefused, ReleaseRefused
 from sandbox.query.engine import Outcome
+from sandbox.query.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A result that may be given: an Arrow IPC stream, and whether groups were left out of it."""
+    """A result that may be given: an Arrow IPC stream in a spool, and whether groups were left out of it."""
 
-    ipc: bytes
+    spool: Spool
     rows: int
     groups_withheld: bool
 
+    @property
+    def ipc(self) -> bytes:
+        """The whole stream."""
+        return self.spool.read()
 
-def release(outcome: Outcome, guards: int, min_group: int, max_rows: int, max_bytes: int) -> Released:
+
+def release(
+    outcome: Outcome, guards: int, min_group: int, max_rows: int, max_bytes: int, folder: Path | None = None
+) -> Released:
     """Let pass what rests on at least ``min_group`` units by each of the last ``guards`` columns.
 
-    The stream is written anew, so that nothing which a taken-over jail hid between the values leaves with them.
+    The stream is written anew, batch by batch as the run makes it, so that nothing which a taken-over jail hid between
+    the values leaves with them. A large one is spooled in ``folder``.
 
     Raises:
         ReleaseRefused: ``release.threshold`` when a threshold is due and the query has no guards,
             ``release.malformed`` when the outcome is not what it should be.
-        QueryRefused: ``run.limit`` when what is left is still too much.
+        QueryRefused: ``run.limit`` when what is left is still too much; and what the outcome raises.
     """
     if min_group > 1 and guards == 0:
         raise ReleaseRefused(
@@ -36,42 +46,49 @@ def release(outcome: Outcome, guards: int, min_group: int, max_rows: int, max_by
             hint="Group and filter by declared dimensions; use the unit in count(DISTINCT ...) only.",
             reasons=("QRY-05",),
         )
-    table = _table(outcome)
-    if guards > table.num_columns - (1 if guards else 0):
+    columns = len(outcome.schema)
+    if guards > columns - (1 if guards else 0):
         raise ReleaseRefused(
             "release.malformed", "The result has no guard columns.", hint="Report this to the operator."
         )
-    kept = table.filter(_enough(table, guards, min_group)) if guards else table
-    ipc = _stream(kept.select(range(table.num_columns - guards)))
-    if kept.num_rows > max_rows or len(ipc) > max_bytes:
+    spool = Spool(folder)
+    try:
+        return _written(outcome, columns - guards, min_group, (max_rows, max_bytes), spool)
+    except BaseException:
+        spool.close()
+        raise
+
+
+def _written(outcome: Outcome, shown: int, min_group: int, most: tuple[int, int], spool: Spool) -> Released:
+    rows = withheld = 0
+    schema = pa.schema([_bare(field) for field in list(outcome.schema)[:shown]])
+    with pa.ipc.new_stream(spool, schema) as writer:
+        for batch in outcome.batches():
+            kept = batch.filter(_enough(batch.columns[shown:], min_group)) if shown < batch.num_columns else batch
+            writer.write_batch(kept.select(range(shown)).cast(schema))
+            rows += kept.num_rows
+            withheld += batch.num_rows - kept.num_rows
+            _fit(rows, spool.bytes, *most)
+    _fit(rows, spool.bytes, *most)
+    return Released(spool, rows, withheld > 0)
+
+
+def _fit(rows: int, size: int, max_rows: int, max_bytes: int) -> None:
+    if rows > max_rows or size > max_bytes:
         raise QueryRefused(
             "run.limit",
-            f"The result has {kept.num_rows} rows and {len(ipc)} bytes, allowed are {max_rows} and {max_bytes}.",
+            f"The result has {rows} rows and {size} bytes or more, allowed are {max_rows} and {max_bytes}.",
             hint="Group more coarsely, or add LIMIT.",
             reasons=("QRY-07",),
         )
-    return Released(ipc, kept.num_rows, kept.num_rows < table.num_rows)
 
 
-def _table(outcome: Outcome) -> Any:
-    with pa.ipc.open_stream(outcome.ipc) as reader:
-        return reader.read_all()
-
-
-def _enough(table: Any, guards: int, min_group: int) -> Any:
-    passes = [pc.greater_equal(column, min_group) for column in table.columns[-guards:]]
+def _enough(guards: list[Any], min_group: int) -> Any:
+    passes = [pc.greater_equal(column, min_group) for column in guards]
     together = passes[0]
     for each in passes[1:]:
         together = pc.and_(together, each)
     return pc.fill_null(together, False)
-
-
-def _stream(table: Any) -> bytes:
-    sink = pa.BufferOutputStream()
-    schema = pa.schema([_bare(field) for field in table.schema])
-    with pa.ipc.new_stream(sink, schema) as writer:
-        writer.write_table(table.cast(schema).combine_chunks())
-    return bytes(sink.getvalue())
 
 
 def _bare(field: Any) -> Any:

@@ -5,6 +5,7 @@ The scope is data. Names and values are escaped here, and the SQL is never a con
 
 import re
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,8 @@ from sandbox.core.errors import Invalid
 from sandbox.core.terms import Column, Condition, Scope
 
 _TYPE: Final = re.compile(r"[A-Z][A-Z0-9_]*(?: [A-Z]+)*(?:\(\d{1,2}, ?\d{1,2}\))?", re.ASCII)
-_FORMAT: Final = 1  # a new way of writing extracts gets new names
-ROW_GROUP: Final = 122_880
+_FORMAT: Final = 2  # a new way of writing extracts gets new names
+_TABLE: Final = "made.main.rows"
 
 
 def checked(columns: Iterable[Column]) -> list[list[str]]:
@@ -33,19 +34,20 @@ def checked(columns: Iterable[Column]) -> list[list[str]]:
 
 
 def extract_name(scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...]) -> str:
-    """The file name of an extract: a digest of all that determines its content, sources being named by theirs."""
+    """How an extract's file name begins: a digest of all that determines it, sources being named by theirs."""
     document = {
         "format": _FORMAT,
+        "engine": version("duckdb"),
         "version": scope.version,
         "sources": [source.name for source in sources],
         "columns": checked(columns),
         "rows": [{"column": condition.column, "values": list(condition.values)} for condition in scope.rows],
     }
-    return digest_of(document).removeprefix("sha256:") + ".parquet"
+    return digest_of(document).removeprefix("sha256:")
 
 
-def extract_sql(scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...], target: Path) -> str:
-    """The COPY that writes an extract.
+def extract_sql(scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...]) -> str:
+    """The statement that fills an extract.
 
     Raises:
         Invalid: ``contract.mismatch`` when the scope opens no column or another one than ``columns``.
@@ -57,8 +59,7 @@ def extract_sql(scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, 
     chosen = ", ".join(f"CAST({_name(name)} AS {kind}) AS {_name(name)}" for name, kind in checked(columns))
     files = ", ".join(_text(str(source)) for source in sources)
     rows = " AND ".join(_condition(condition) for condition in scope.rows) or "true"
-    options = f"FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {ROW_GROUP}, USE_TMP_FILE false"
-    return f"COPY (SELECT {chosen} FROM read_parquet([{files}]) WHERE {rows}) TO {_text(str(target))} ({options})"  # noqa: S608 - every part is escaped above
+    return f"CREATE TABLE {_TABLE} AS SELECT {chosen} FROM read_parquet([{files}]) WHERE {rows}"  # noqa: S608 - every part is escaped above
 
 
 def _condition(condition: Condition) -> str:

@@ -1,22 +1,22 @@
-"""The child in the jail: it answers one job and dies.
+"""The child in the jail: it answers questions about SQL, makes extracts, and runs checked SQL over them.
 
-It knows neither the exchange nor the network. A job is one JSON document; the answer is a header line, for a run
-followed by an Arrow IPC stream, a newline and a trailer line::
+It knows neither the exchange nor the network. A run answers with a header line, an Arrow IPC stream and a trailer::
 
-    {"status":"rows"} ⏎ <Arrow IPC stream> ⏎ {"status":"done","rows":6} ⏎
+    {"status":"rows"} ⏎ <Arrow IPC stream> {"status":"done","rows":6} ⏎
 
 Only the trailer makes a result: an error in mid-stream leaves a well-formed stream behind.
 """
 
 import json
-import os
-from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import duckdb
 from pyarrow import ipc
 
-from sandbox.query import analysis, kernel
+from sandbox.jail import kernel
+from sandbox.jail.frames import Out
+from sandbox.query import analysis
 from sandbox.query.guard import THRESHOLD
 from sandbox.query.nodes import Node
 from sandbox.query.refusal import Refusal
@@ -33,7 +33,7 @@ _OFF: Final = (
 )
 _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": 1,
-    "async_threads": 0,  # kernel rules bind the threads that start after them
+    "async_threads": 0,  # a fork keeps one thread, and kernel rules bind the threads that start after them
     "temp_directory": "",
     "pivot_limit": 1000,
     "max_expression_depth": 250,
@@ -41,8 +41,20 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     **dict.fromkeys(_OFF, "false"),
 }
 _BATCH: Final = 122_880
+_ROWS: Final = "rows"
+"""The one table of an extract."""
 _PARSE: Final = "SELECT json_serialize_sql(?, skip_null := true, skip_empty := true, skip_default := true)"
 _RENDER: Final = "SELECT json_deserialize_sql(?)"
+_held: list[duckdb.DuckDBPyConnection] = []
+
+
+def warm() -> None:
+    """Open the connection that every child inherits: opened with one thread, it survives a fork."""
+    if not _held:
+        connection = duckdb.connect(":memory:", config=_CONFIG)
+        connection.execute("SET TimeZone = 'Asia/Ho_Chi_Minh'")
+        connection.execute(_PARSE, ["SELECT 1"]).fetchall()
+        _held.append(connection)
 
 
 def quoted(text: str) -> str:
@@ -58,46 +70,64 @@ def named(name: str) -> str:
 def open_jail(
     limits: Mapping[str, int],
     paths: Sequence[str] = (),
-    views: Mapping[str, str] | None = None,
-    writable: str | None = None,
+    extracts: Mapping[str, Sequence[str]] | None = None,
+    *,
+    folder: str | None = None,
+    written: Sequence[str] = (),
+    stranger: int = 0,
 ) -> duckdb.DuckDBPyConnection:
-    """A locked connection that may open exactly ``paths``; the order of the steps is what makes it tight."""
-    config = _CONFIG | {
-        "memory_limit": f"{limits['memory_mb'] * 3 // 4}MiB",
-        "max_execution_time": limits["seconds"] * 1000,
-    }
-    threads = kernel.threads()  # one, in a child
-    connection = duckdb.connect(":memory:", config=config)
-    if kernel.threads() != threads:
-        raise OSError("The engine started threads that the kernel's rules would not bind.")
-    kernel.harden(paths, writable, limits)
-    connection.execute("SET threads = 2")  # new threads inherit the restrictions
-    connection.execute("SET TimeZone = 'Asia/Ho_Chi_Minh'")
-    connection.execute(f"SET VARIABLE {THRESHOLD} = {int(limits.get(THRESHOLD, 1))}")
-    connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, [*paths, *([writable] if writable else [])]))}]")
-    for name, body in (views or {}).items():
-        connection.execute(f"CREATE VIEW {named(name)} AS {body}")
+    """A locked connection that may open exactly ``paths`` and make ``written`` in ``folder``.
+
+    ``extracts`` are attached and stand behind views of the relations' names. The order of the steps is what makes it
+    tight.
+    """
+    warm()
+    connection = _held[0]
+    kernel.harden(paths, folder, limits, stranger)
+    connection.execute(f"SET memory_limit = '{limits['memory_mb'] * 3 // 4}MiB'")
+    connection.execute(f"SET max_execution_time = {_LAST_RESORT * limits['seconds'] * 1000}")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, [*paths, *written]))}]")
+    for relation, files in (extracts or {}).items():
+        _attach(connection, relation, files)
+    for path in written:
+        connection.execute(f"ATTACH {quoted(path)} AS made")
     connection.execute("SET enable_external_access = false")  # after this, allowed_paths cannot change
+    connection.execute("SET threads = 2")  # new threads inherit the restrictions
     connection.execute("SET lock_configuration = true")
     return connection
 
 
-class _DuckDB:
+_LAST_RESORT: Final = 8
+"""The parent kills at the deadline; the engine counts also the time that it is held up."""
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, relation: str, files: Sequence[str]) -> None:
+    """An extract holds what the contract grants; a view hides that its rows have numbers."""
+    parts: list[str] = []
+    for path in files:
+        alias = named(f"{relation} {len(parts)}")
+        connection.execute(f"ATTACH {quoted(path)} AS {alias} (READ_ONLY)")
+        parts.append(f"FROM {alias}.main.{named(_ROWS)}")
+    connection.execute(f"CREATE VIEW {named(relation)} AS {' UNION ALL '.join(parts)}")
+
+
+class DuckDB:
     """The engine's reading of SQL, over empty relations of the granted columns."""
 
-    def __init__(self, relations: Sequence[Mapping[str, Any]], limits: Mapping[str, int]) -> None:
-        views = {each["name"].lower(): _empty(each["columns"]) for each in relations}
+    def __init__(self, connection: duckdb.DuckDBPyConnection, relations: Sequence[Mapping[str, Any]]) -> None:
         self._columns = {each["name"]: ", ".join(name for name, _ in each["columns"]) for each in relations}
-        self._connection = open_jail(limits, views=views)
+        self._connection = connection
+        for each in relations:
+            connection.execute(f"CREATE VIEW {named(each['name'].lower())} AS {_empty(each['columns'])}")
 
     def parse(self, sql: str) -> Node:
-        (text,) = self._connection.execute(_PARSE, [sql]).fetchone() or ("{}",)
+        ((text,),) = self._connection.execute(_PARSE, [sql]).fetchall()
         document: Node = json.loads(text)
         return document
 
     def render(self, node: Node) -> str:
         document = json.dumps({"error": False, "statements": [{"node": node}]})
-        (text,) = self._connection.execute(_RENDER, [document]).fetchone() or ("",)
+        ((text,),) = self._connection.execute(_RENDER, [document]).fetchall()
         return str(text)
 
     def bind(self, sql: str) -> analysis.Columns:
@@ -124,50 +154,59 @@ def _empty(columns: Sequence[Sequence[str]]) -> str:
     return "SELECT " + ", ".join(f"CAST(NULL AS {kind}) AS {named(name)}" for name, kind in columns) + " WHERE false"
 
 
-def _say(out: BinaryIO, **words: Any) -> None:
-    out.write(json.dumps(words).encode() + b"\n")
-
-
-def analyse(job: Mapping[str, Any], out: BinaryIO) -> None:
-    """Answer with the facts of a query, or the refusal."""
+def analyse(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
+    """Wait shut in; answer one job with the facts of a query, or the refusal; and end, for its words forge verdicts."""
+    connection = open_jail(next(jobs)["limits"], stranger=stranger)
+    job = next(jobs, None)
+    if job is None:  # it was a spare, and is not needed
+        return
     try:
-        engine = _DuckDB(job["relations"], job["limits"])
-        _say(out, status="facts", facts=analysis.facts(job["sql"], job["relations"], job["today"], engine))
+        engine = DuckDB(connection, job["relations"])
+        out.say(status="facts", facts=analysis.facts(job["sql"], job["relations"], job["today"], engine))
     except Refusal as refusal:
-        _say(out, status="refused", code=refusal.code, message=refusal.message, hint=refusal.hint)
+        out.say(status="refused", code=refusal.code, message=refusal.message, hint=refusal.hint)
+    out.end()
 
 
-def extract(job: Mapping[str, Any], out: BinaryIO) -> None:
+def extract(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
     """Write the granted columns and rows to one file."""
+    job = next(jobs)
     try:
-        connection = open_jail(job["limits"], job["sources"], writable=job["target"])
-        (rows,) = connection.execute(job["sql"]).fetchone() or (0,)
+        connection = open_jail(
+            job["limits"], job["sources"], folder=job["folder"], written=[job["target"]], stranger=stranger
+        )
+        connection.execute(job["sql"])
+        ((rows,),) = connection.execute(f"SELECT count(*) FROM made.main.{named(_ROWS)}").fetchall()  # noqa: S608
+        connection.execute("DETACH made")  # only now all is in the one file
     except duckdb.Error as error:
-        _say(out, status="failed", kind=_kind(error))
+        out.say(status="failed", kind=_kind(error))
     else:
-        _say(out, status="done", rows=rows)
+        out.say(status="done", rows=rows)
+    out.end()
 
 
-def run(job: Mapping[str, Any], out: BinaryIO) -> None:
-    """Stream what checked SQL returns over the extracts."""
-    files = [path for paths in job["files"].values() for path in paths]
-    views = {
-        name: f"FROM read_parquet([{', '.join(map(quoted, paths))}])"  # the extract holds what the contract grants
-        for name, paths in job["files"].items()
-    }
-    try:
-        connection = open_jail(job["limits"], files, views)
-        rows = _stream(connection.sql(job["sql"]), job["limits"]["max_rows"], out)
-        trailer: dict[str, Any] = {"status": "done", "rows": rows}
-    except (duckdb.Error, OSError) as error:  # Arrow's reader raises OSError for what fails in mid-stream
-        trailer = {"status": "failed", "kind": _kind(error)}
-    out.write(b"\n")
-    _say(out, **trailer)
+def run(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
+    """Stream what checked SQL returns over the extracts, job by job."""
+    setup = next(jobs)
+    extracts = setup["files"]
+    files = [path for paths in extracts.values() for path in paths]
+    connection = open_jail(setup["limits"], files, extracts, stranger=stranger)
+    threshold = None
+    for job in jobs:
+        if threshold != job["min_group"]:
+            threshold = job["min_group"]
+            connection.execute(f"SET VARIABLE {THRESHOLD} = {int(threshold)}")
+        try:
+            trailer = {"status": "done", "rows": _stream(connection.sql(job["sql"]), job["max_rows"], out)}
+        except (duckdb.Error, OSError) as error:  # Arrow's reader raises OSError for what fails in mid-stream
+            trailer = {"status": "failed", "kind": _kind(error)}
+        out.say(**trailer)
+        out.end()
 
 
-def _stream(relation: duckdb.DuckDBPyRelation, most: int, out: BinaryIO) -> int:
+def _stream(relation: duckdb.DuckDBPyRelation, most: int, out: Out) -> int:
     reader = relation.to_arrow_reader(_BATCH)
-    _say(out, status="rows")
+    out.say(status="rows")
     rows = 0
     with ipc.new_stream(out, reader.schema) as stream:
         for batch in reader:
@@ -175,6 +214,7 @@ def _stream(relation: duckdb.DuckDBPyRelation, most: int, out: BinaryIO) -> int:
             stream.write_batch(batch)
             if rows > most:  # no use in going on: the parent counts, and will refuse
                 break
+    reader.close()
     return rows
 
 
@@ -186,18 +226,11 @@ def _kind(error: Exception) -> str:
     return "limit" if interrupted or "INTERRUPT" in str(error) or "Out of Memory" in str(error) else "value"
 
 
-def probe(job: Mapping[str, Any], out: BinaryIO) -> None:
+def probe(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
     """Say what a child that is shut in like all others tries in vain."""
-    open_jail(job["limits"])
-    _say(out, status="probed", denied=kernel.denied())
+    open_jail(next(jobs)["limits"], stranger=stranger)
+    out.say(status="probed", denied=kernel.denied())
+    out.end()
 
 
 KINDS: Final = {"analyse": analyse, "extract": extract, "run": run, "probe": probe}
-
-
-def answer(job_file: int, result: int) -> None:
-    """Read one job from a file descriptor and write its answer to another."""
-    with os.fdopen(job_file, "rb") as source:
-        job = json.load(source)
-    with os.fdopen(result, "wb") as out:
-        KINDS[job["kind"]](job, out)

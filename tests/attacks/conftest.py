@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from sandbox.core.terms import Column, Condition, DatasetId, Digest, Scope
 from sandbox.query.duckdb import JailedEngine
-from sandbox.query.engine import Facts, Job, Limits, Outcome, Relation
+from sandbox.query.engine import Facts, Job, Limits, Relation
 from tests.world import World, checked
 
 ROWS = """
@@ -30,6 +31,24 @@ TRIPS = Relation(
 
 
 @dataclass(frozen=True)
+class Ran:
+    """What a run gave."""
+
+    table: pa.Table
+
+    @property
+    def rows(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def ipc(self) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema) as writer:
+            writer.write_table(self.table)
+        return bytes(sink.getvalue())
+
+
+@dataclass(frozen=True)
 class Bus:
     """The jail, the granted relation, its extract, and its source for plain DuckDB."""
 
@@ -42,9 +61,10 @@ class Bus:
     def analyse(self, sql: str) -> Facts:
         return self.engine.analyse(sql, [self.relation])
 
-    def run(self, facts: Facts, extract: Path | None = None, seconds: int = 3) -> Outcome:
+    def run(self, facts: Facts, extract: Path | None = None, seconds: int = 3) -> Ran:
         limits = Limits(max_rows=2_000_000, max_bytes=1 << 28, seconds=seconds, memory_mb=1024)
-        return self.engine.run(Job("qry", facts.runs, {"bus_trips": (extract or self.extract,)}, limits))
+        with self.engine.run(Job("qry", facts.runs, {"bus_trips": (extract or self.extract,)}, limits)) as outcome:
+            return Ran(outcome.read())
 
     def narrowed(self, source: Path, *rows: Condition) -> Path:
         """An extract of some rows only."""

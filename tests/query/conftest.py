@@ -9,14 +9,33 @@ from types import ModuleType
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from sandbox.core.terms import Column, DatasetId, Digest, Dimension, Scope
 from sandbox.query.duckdb import JailedEngine
-from sandbox.query.engine import Job, Limits, Outcome, Relation
+from sandbox.query.engine import Job, Limits, Relation
 
 ROOT = Path(__file__).parents[2]
 VERSION = Digest("sha256:" + "0" * 64)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run gave."""
+
+    table: pa.Table
+
+    @property
+    def rows(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def ipc(self) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema) as writer:
+            writer.write_table(self.table)
+        return bytes(sink.getvalue())
 
 
 @dataclass(frozen=True)
@@ -28,9 +47,11 @@ class Shop:
     extracts: Mapping[str, Path]
     sources: Mapping[str, Path]
 
-    def run(self, sql: str, *names: str, min_group: int = 1, **limits: int) -> Outcome:
+    def run(self, sql: str, *names: str, min_group: int = 1, **limits: int) -> Ran:
         allowed = Limits(**({"max_rows": 10_000, "max_bytes": 1 << 20, "seconds": 20, "memory_mb": 1024} | limits))
-        return self.engine.run(Job("qry", sql, {name: (self.extracts[name],) for name in names}, allowed, min_group))
+        files = {name: (self.extracts[name],) for name in names}
+        with self.engine.run(Job("qry", sql, files, allowed, min_group)) as outcome:
+            return Ran(outcome.read())
 
     def plain(self) -> duckdb.DuckDBPyConnection:
         """The sources in an unguarded DuckDB, to compare with."""

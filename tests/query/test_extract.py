@@ -1,17 +1,20 @@
 """The extract: exactly the granted columns and rows, made once, or not at all."""
 
+import hashlib
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sandbox.core.errors import Invalid, SandboxError, Unavailable
+from sandbox.core.errors import Invalid, SandboxError, Tampered, Unavailable
 from sandbox.core.terms import Column, Condition, DatasetId, Digest, Scope
-from sandbox.query import views
+from sandbox.query import extracts, views
 from sandbox.query.duckdb import JailedEngine
+from sandbox.query.engine import Job, Limits
 
 COLUMNS = (Column("town", "VARCHAR"), Column("n", "INTEGER"))
 VERSION = Digest("sha256:" + "2" * 64)
@@ -28,6 +31,13 @@ def source(tmp_path: Path) -> Path:
     }
     pq.write_table(pa.table(rows), path)
     return path
+
+
+def held(extract: Path) -> pa.Table:
+    """Everything that an extract holds."""
+    with duckdb.connect(str(extract), read_only=True) as connection:
+        assert connection.sql("SELECT table_name FROM duckdb_tables()").fetchall() == [("rows",)]
+        return connection.sql("FROM rows").to_arrow_table()
 
 
 def scope(*rows: Condition, columns: tuple[str, ...] = ("town", "n")) -> Scope:
@@ -52,7 +62,7 @@ def test_it_holds_the_granted_columns_and_rows_and_nothing_else(
     engine: JailedEngine, source: Path, tmp_path: Path, rows: tuple[Condition, ...], kept: list[int]
 ) -> None:
     made = engine.extract(scope(*rows), COLUMNS, (source,), tmp_path / "out")
-    table = pq.read_table(made)
+    table = held(made)
     assert table.column_names == ["town", "n"]
     assert table["n"].to_pylist() == kept
     assert b"secret" not in made.read_bytes()
@@ -62,7 +72,7 @@ def test_several_sources_are_one_relation(engine: JailedEngine, source: Path, tm
     more = tmp_path / "more.parquet"
     more.write_bytes(source.read_bytes())
     made = engine.extract(scope(), COLUMNS, (source, more), tmp_path / "out")
-    assert pq.read_metadata(made).num_rows == 8
+    assert held(made).num_rows == 8
 
 
 def test_it_is_made_once_read_only_and_found_again_by_its_name(
@@ -130,4 +140,39 @@ def test_the_jail_writes_no_other_file_than_its_extract(engine: JailedEngine, so
     name = """a" FROM x; COPY (SELECT 1) TO 'x"""
     pq.write_table(pa.table({name: [1]}), crooked)
     made = engine.extract(scope(columns=(name,)), (Column(name, "BIGINT"),), (crooked,), tmp_path / "out")
-    assert pq.read_table(made).column_names == [name]
+    assert held(made).column_names == [name]
+
+
+def test_its_name_holds_the_digest_of_its_bytes(engine: JailedEngine, source: Path, tmp_path: Path) -> None:
+    made = engine.extract(scope(), COLUMNS, (source,), tmp_path / "out")
+    assert extracts.digest_in(made) == hashlib.sha256(made.read_bytes()).hexdigest()
+
+
+def test_an_extract_that_was_altered_is_not_opened(engine: JailedEngine, source: Path, tmp_path: Path) -> None:
+    made = engine.extract(scope(), COLUMNS, (source,), tmp_path / "out")
+    job = Job("qry", "SELECT count(*) FROM towns", {"towns": (made,)}, Limits(10, 10_000, 10, 512))
+    with engine.run(job) as outcome:
+        assert outcome.read().to_pylist() == [{"count_star()": 4}]
+    content = bytearray(made.read_bytes())
+    content[len(content) // 2] ^= 1
+    made.unlink()
+    made.write_bytes(content)
+    with pytest.raises(Tampered) as tampered:
+        engine.run(job)
+    assert tampered.value.code == "tampered.extract"
+    assert str(tmp_path) not in tampered.value.message
+
+
+def test_what_nobody_needs_is_swept_and_what_is_needed_stays(
+    engine: JailedEngine, source: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    kept = engine.extract(scope(), COLUMNS, (source,), folder)
+    engine.extract(scope(Condition("n", (1,))), COLUMNS, (source,), folder)
+    (folder / "left.part").mkdir()
+    (folder / "left.part" / "made.duckdb").touch()
+    needed = {views.extract_name(scope(), COLUMNS, (source,))}
+    assert extracts.sweep(folder, needed, lambda _: False) == 0, "somebody may be at work on it"
+    assert extracts.sweep(folder, needed, lambda _: True) == 2
+    assert [*folder.iterdir()] == [kept]
+    assert extracts.sweep(tmp_path / "none", needed, lambda _: True) == 0

@@ -1,18 +1,45 @@
 """What may leave: rows on enough units, without their counts, within rows and bytes."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
 import pyarrow as pa
 import pytest
 
+from sandbox.core.canonical import digest
 from sandbox.core.errors import QueryRefused, ReleaseRefused
-from sandbox.query.engine import Outcome
 from sandbox.query.release import release
 
 
-def outcome(table: pa.Table) -> Outcome:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return Outcome(bytes(sink.getvalue()), table.num_rows)
+class Made:
+    """An outcome that is there already, to be read more than once."""
+
+    def __init__(self, table: pa.Table, chunk: int = 100) -> None:
+        self._table, self._chunk = table, chunk
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._table.schema
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        yield from self._table.to_batches(self._chunk)
+
+    def read(self) -> pa.Table:
+        return self._table
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def outcome(table: pa.Table) -> Made:
+    return Made(table)
 
 
 def table(ipc: bytes) -> pa.Table:
@@ -76,3 +103,25 @@ def test_the_metadata_of_fields_does_not_leave_either() -> None:
     released = release(outcome(hidden), 0, 1, 10, 10_000).ipc
     assert b"leak" not in released
     assert [*table(released).to_pylist()[0].values()] == values
+
+
+def test_a_large_result_is_kept_in_a_file_without_a_name_and_hashed_on_the_way(tmp_path: Path) -> None:
+    numbers = pa.table({"n": range(2_000_000), "g0": [*range(20)] * 100_000})
+    released = release(Made(numbers, 50_000), 1, 10, 1_000_000, 1 << 27, tmp_path)
+    assert [*tmp_path.iterdir()] == [], "nothing is left to sweep, whatever happens"
+    assert released.rows == 1_000_000
+    assert released.spool.bytes == len(released.ipc) > 4 << 20
+    assert released.spool.digest == digest(released.ipc)
+    assert table(released.ipc)["n"][0].as_py() == 10
+    released.spool.close()
+
+
+def test_a_result_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    class Broken(Made):
+        def batches(self) -> Iterator[pa.RecordBatch]:
+            yield from super().batches()
+            raise QueryRefused("run.failed", "It broke off.")
+
+    with pytest.raises(QueryRefused):
+        release(Broken(pa.table({"n": range(2_000_000)}), 100_000), 0, 1, 10_000_000, 1 << 27, tmp_path)
+    assert [*tmp_path.iterdir()] == []

@@ -5,6 +5,7 @@ fresh interpreter calls the hardening itself and then misbehaves.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import duckdb
 import pytest
 import seccompy
 
-from sandbox.query import kernel, syscalls
+from sandbox.jail import kernel, syscalls
 from sandbox.query.duckdb import JailedEngine
 
 LANDLOCK, SECCOMP, BOTH = {"landlock"}, {"seccomp"}, {"landlock", "seccomp"}
@@ -67,7 +68,7 @@ NOT_FOR_ALL = [
 PRELUDE = """
 import ctypes, errno, json, os, resource, socket, sys, threading
 import seccompy
-from sandbox.query import kernel
+from sandbox.jail import kernel
 libc = ctypes.CDLL(None, use_errno=True)
 PARENT = os.getppid()
 def checked(result):
@@ -188,49 +189,68 @@ def test_a_child_keeps_no_capability_but_to_read_what_its_owner_may(tmp_path: Pa
     assert sets["NoNewPrivs"] == "1"
 
 
+def test_who_reads_no_file_keeps_no_capability_at_all() -> None:
+    code = "kernel.layers = lambda: set()\nkernel.harden([], None, LIMITS)\n"
+    status = told(f"{code}print(json.dumps(open('/proc/self/status').read()))", LIMITS=LIMITS)
+    assert "CapPrm:\t0000000000000000" in status
+    assert "CapEff:\t0000000000000000" in status
+
+
+def test_under_root_a_child_becomes_a_user_that_no_other_child_is() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may become another user")
+    code = "kernel.harden([], None, LIMITS, 7)\nprint(json.dumps([os.getresuid(), os.getresgid(), os.getgroups()]))"
+    users, groups, others = told(code, LIMITS=LIMITS)
+    assert users == groups == [kernel._STRANGERS + 7] * 3
+    assert others == []
+
+
 def test_a_crash_still_ends_a_child_that_may_send_no_signal(tmp_path: Path) -> None:
     (tmp_path / "extract").touch()
     done = python(hardened(set(kernel.layers())) + "os.abort()", EXTRACT=str(tmp_path / "extract"))
     assert done.returncode in {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGILL, -signal.SIGTRAP}
 
 
-def test_who_makes_an_extract_writes_that_one_file_and_reads_its_sources(tmp_path: Path) -> None:
+def test_who_makes_an_extract_works_in_its_folder_and_reads_its_sources(tmp_path: Path) -> None:
     need(BOTH)
     for name in ("source", "neighbour"):
         (tmp_path / name).write_text("row")
+    (tmp_path / "work").mkdir()
     codes = {
         "source": "open(FOLDER + '/source').read()",
-        "target": "open(FOLDER + '/target', 'w').write('new')",
+        "made": "open(FOLDER + '/work/made', 'w').write('new')",
+        "log": "open(FOLDER + '/work/log', 'w').write('new')",
+        "unlog": "os.unlink(FOLDER + '/work/log')",
         "neighbour": "open(FOLDER + '/neighbour', 'w')",
         "read": "open(FOLDER + '/neighbour').read()",
         "over_source": "open(FOLDER + '/source', 'w')",
         "new": "open(FOLDER + '/new', 'w')",
-        "rename": "os.rename(FOLDER + '/target', FOLDER + '/neighbour')",
+        "rename": "os.rename(FOLDER + '/work/made', FOLDER + '/work/other')",
+        "link": "os.symlink('/etc/passwd', FOLDER + '/work/link')",
+        "hard_link": "os.link(FOLDER + '/source', FOLDER + '/work/link')",
+        "folder": "os.mkdir(FOLDER + '/work/deeper')",
         "unlink": "os.unlink(FOLDER + '/neighbour')",
         "socket": "socket.socket()",
     }
-    begin = f"kernel.harden([FOLDER + '/source'], FOLDER + '/target', {LIMITS})\n"
+    begin = f"kernel.harden([FOLDER + '/source'], FOLDER + '/work', {LIMITS})\n"
     found = told(
         f"{begin}print(json.dumps({{name: tried(code) for name, code in {codes!r}.items()}}))", FOLDER=str(tmp_path)
     )
-    assert {name for name, outcome in found.items() if outcome == "done"} == {"source", "target"}
+    assert {name for name, outcome in found.items() if outcome == "done"} == {"source", "made", "log", "unlog"}
     assert set(found.values()) <= REFUSED | {"done"}
-    assert (tmp_path / "target").read_text() == "new"
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["made"]
     assert (tmp_path / "neighbour").read_text() == "row"
 
 
-def test_a_target_that_is_there_already_is_not_written(tmp_path: Path) -> None:
-    (tmp_path / "target").touch()
-    code = f"kernel.harden([], TARGET, {LIMITS})"
-    assert told(f"print(json.dumps(tried({code!r})))", TARGET=str(tmp_path / "target")) == "EEXIST"
-
-
-@pytest.mark.parametrize(("async_threads", "ending"), [(0, 0), (4, 1)])
-def test_a_connection_that_starts_threads_too_early_is_not_used(async_threads: int, ending: int) -> None:
-    change = f"from sandbox.query import worker\nworker._CONFIG['async_threads'] = {async_threads}\n"
-    done = python(f"{change}worker.open_jail({LIMITS})")
-    assert done.returncode == ending
-    assert ("would not bind" in done.stderr) == bool(ending)
+@pytest.mark.parametrize("threads", [0, 4])
+def test_an_engine_that_starts_threads_is_not_forked(threads: int) -> None:
+    """A fork would lose them, and the kernel's rules would not bind them."""
+    change = f"from sandbox.query import worker\nworker._CONFIG['async_threads'] = {threads}\n"
+    fork = "if os.fork() == 0:\n    zygote._prepared(['sandbox.query.worker'])\n    os._exit(0)\n"
+    code = f"{change}from sandbox.jail import zygote\n{fork}"
+    done = python(f"{code}print(json.dumps(os.waitstatus_to_exitcode(os.wait()[1])))")
+    assert json.loads(done.stdout.splitlines()[-1]) == (1 if threads else 0)
+    assert ("would miss" in done.stderr) == bool(threads)
 
 
 def test_an_unlocked_engine_reads_its_extract_on_many_threads_and_nothing_else(tmp_path: Path) -> None:
@@ -266,9 +286,11 @@ print(json.dumps({{name: ran(sql) for name, sql in {statements!r}.items()}}, def
 
 
 def test_the_engine_says_how_far_its_children_are_shut_in(engine: JailedEngine) -> None:
-    reached = "+".join(["process", *(layer for layer in ("landlock", "seccomp") if layer in kernel.layers())])
-    assert engine.isolation == reached
-    assert engine.isolation == reached
+    layers = engine.isolation.split("+")
+    assert layers[0] == "process"
+    assert {"landlock", "seccomp"} & {*layers} == kernel.layers()
+    assert ("uid" in layers) == (os.geteuid() == 0)
+    assert engine.isolation == "+".join(layers)
 
 
 def test_the_probe_counts_only_what_was_denied_by_right() -> None:

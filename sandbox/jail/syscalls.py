@@ -30,13 +30,13 @@ DENIED: Final = {
     # The machine, should the exchange run as root.
     "machine": "init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff acct syslog "
     "sethostname setdomainname settimeofday clock_settime clock_adjtime adjtimex iopl ioperm vhangup",
-    # The file tree is changed by the parent alone; an extract's one file exists before this filter does.
-    "tree": "rename renameat renameat2 link linkat symlink symlinkat unlink unlinkat mkdir mkdirat rmdir mknod mknodat "
+    # The file tree is changed by the parent alone; who works in a folder makes and removes plain files there.
+    "tree": "rename renameat renameat2 link linkat symlink symlinkat mkdir mkdirat rmdir mknod mknodat "
     "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes futimesat utimensat "
     "setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr",
 }
-_CHANGES: Final = "creat truncate ftruncate fallocate"
-"""Denied too to a job that writes no file; as is opening with any flag of these."""
+_CHANGES: Final = "creat truncate ftruncate fallocate unlink unlinkat"
+"""Denied too to a job that writes nothing; as is opening with any flag of these."""
 _OPENED_TO_CHANGE: Final = (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC)
 _CLONE_THREAD: Final = 0x10000
 _LAST_REVIEWED: Final = 462

@@ -1,8 +1,8 @@
 """What a child gives up for good before it meets anybody's SQL, so that the kernel holds it when the engine does not.
 
-Each layer stands alone: limits end what runs away; without capabilities root is hardly more than another user; Landlock
-lets it open the files of its job and none else; seccomp leaves out the calls that a reader of files never makes. The
-user stays the same, for the files may lie in a home that only this user can enter.
+Each layer stands alone: limits end what runs away; where the exchange runs as root a child becomes a user of its own,
+shared with no other child, and keeps at most the right to open files; Landlock lets it open the files of its job and
+none else; seccomp leaves out the calls that a reader of files never makes.
 """
 
 import ctypes
@@ -19,9 +19,10 @@ from typing import Final
 import landlockpy
 import seccompy
 
-from sandbox.query import syscalls
+from sandbox.jail import syscalls
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_KEEPCAPS: Final = 8
 _PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _FILTER: Final = 2
@@ -31,7 +32,17 @@ _DAC_READ_SEARCH: Final = 1 << 2
 _CGROUP: Final = ("/proc/self/cgroup", "/sys/fs/cgroup")
 """The engine reads its memory limit there, and aborts when it sees them but may not."""
 _READ: Final = landlockpy.AccessFS.READ_FILE
-_WRITE: Final = landlockpy.AccessFS.READ_FILE | landlockpy.AccessFS.WRITE_FILE | landlockpy.AccessFS.TRUNCATE
+_WORK: Final = (
+    landlockpy.AccessFS.READ_FILE
+    | landlockpy.AccessFS.WRITE_FILE
+    | landlockpy.AccessFS.TRUNCATE
+    | landlockpy.AccessFS.MAKE_REG
+    | landlockpy.AccessFS.REMOVE_FILE
+)
+"""What a job may do in the one folder that it writes to."""
+_STRANGERS: Final = 2_000_000_000
+"""Above the users of any system; each child takes the next one."""
+_NOBODY: Final = 65_534
 _SCOPE: Final = landlockpy.Scope.ABSTRACT_UNIX_SOCKET | landlockpy.Scope.SIGNAL
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -78,31 +89,30 @@ def threads() -> int:
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
-def harden(files: Sequence[str], writable: str | None, limits: Mapping[str, int]) -> None:
-    """Keep the right to read ``files`` and to write ``writable``, which is made here, and no other.
+def harden(files: Sequence[str], folder: str | None, limits: Mapping[str, int], stranger: int = 0) -> None:
+    """Keep the right to read ``files`` and to work in ``folder``, and no other; ``stranger`` numbers the user.
 
     Kernel rules bind the thread that asks and those that it starts later, so a child still has one thread only.
 
     Raises:
         OSError: when a layer that this kernel has does not hold; the child must then not go on.
     """
-    _limit(files, writable, limits)
-    _drop_capabilities(keep=_DAC_READ_SEARCH | (_DAC_OVERRIDE if writable else 0))
-    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))  # a change of credentials may clear it
+    _limit(files, folder, limits)
+    opens = _DAC_READ_SEARCH if files else 0
+    _become(stranger, keep=opens | (_DAC_OVERRIDE if folder else 0))
+    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))  # a change of credentials clears it
     _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
-    if writable:
-        os.close(os.open(writable, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # a rule needs a file to stand on
     if "landlock" in layers():
-        _confine(files, writable)
+        _confine(files, folder)
     if "seccomp" in layers():
-        program = syscalls.program(writes=writable is not None)
+        program = syscalls.program(writes=folder is not None)
         _prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_FILTER), ctypes.byref(_Program(len(program) // 8, program)))
 
 
-def _limit(files: Sequence[str], writable: str | None, limits: Mapping[str, int]) -> None:
+def _limit(files: Sequence[str], folder: str | None, limits: Mapping[str, int]) -> None:
     bounds = {
         resource.RLIMIT_AS: (limits["memory_mb"] << 20) + (5 << 30),  # a connection alone maps more than a gigabyte
-        resource.RLIMIT_FSIZE: limits["file_mb"] << 20 if writable else 0,
+        resource.RLIMIT_FSIZE: limits["file_mb"] << 20 if folder else 0,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: 64 + 4 * len(files),
         resource.RLIMIT_CPU: 4 * limits["seconds"] + 4,
@@ -111,23 +121,34 @@ def _limit(files: Sequence[str], writable: str | None, limits: Mapping[str, int]
         resource.setrlimit(bound, (value, value))
 
 
-def _drop_capabilities(keep: int) -> None:
-    """Root could raise its limits again, and more. What is kept opens files whoever owns them; Landlock says which."""
+def _become(stranger: int, keep: int) -> None:
+    """Another user than any, where root may choose, with at most the capabilities ``keep``.
+
+    What is kept opens files whoever owns them; Landlock says which.
+    """
+    if os.geteuid() == 0:
+        _prctl(_PR_SET_KEEPCAPS, ctypes.c_ulong(1))
+        for user in (_STRANGERS + stranger, _NOBODY):  # a container may know few users
+            with suppress(OSError):
+                os.setgroups([])
+                os.setresgid(user, user, user)
+                os.setresuid(user, user, user)
+                break
     header, held = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0), (ctypes.c_uint32 * 6)()
     _checked(_libc.capget(header, held))
     kept = held[1] & keep  # effective, permitted, inheritable; then the same of the capabilities from 32 on
     _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
 
 
-def _confine(files: Sequence[str], writable: str | None) -> None:
+def _confine(files: Sequence[str], folder: str | None) -> None:
     with landlockpy.Ruleset(scoped=_SCOPE) as rules:  # of what the library knows, all that this kernel knows
         for path in files:
             rules.allow_path(path, _READ)
         for path in _CGROUP:
             with suppress(FileNotFoundError):
                 rules.allow_path(path, _READ)
-        if writable:
-            rules.allow_path(writable, _WRITE)
+        if folder:
+            rules.allow_path(folder, _WORK)
         rules.restrict()
 
 
@@ -148,6 +169,7 @@ def denied() -> list[str]:
         "write": lambda: os.close(os.open("/dev/null", os.O_WRONLY)),  # leaves nothing behind where it succeeds
         "socket": lambda: _checked(_libc.socket(2, 1, 0)),
         "fork": _fork,
+        "user": _become_root,
     }
     return [name for name, attempt in attempts.items() if _refused(attempt)]
 
@@ -160,6 +182,13 @@ def _refused(attempt: Callable[[], None]) -> bool:
     except OSError:  # it failed for another reason, which is no proof
         return False
     return False
+
+
+def _become_root() -> None:
+    """The exchange's own user is what a child should not be; one that never was root has nothing to become."""
+    if os.getuid() < _NOBODY:
+        return
+    os.setresuid(0, 0, 0)
 
 
 def _fork() -> None:

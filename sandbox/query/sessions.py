@@ -1,0 +1,99 @@
+"""Workers kept warm: each belongs to one participant, one set of extracts, one policy, and has one job at a time."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from sandbox.jail.cell import Cell
+
+Key: TypeAlias = tuple[object, ...]
+_MOST_JOBS: Final = 10_000
+_LONGEST_LIFE: Final = 1800.0
+_SWEEP: Final = 5.0
+
+
+@dataclass(slots=True)
+class Session:
+    """A worker and what it has done; all of a key's sessions may open the same files."""
+
+    key: Key
+    cell: Cell
+    jobs: int = 0
+    born: float = field(default_factory=time.monotonic)
+    idle_since: float = 0.0
+
+    @property
+    def worn(self) -> bool:
+        """Whether it should have no more jobs."""
+        return self.jobs >= _MOST_JOBS or time.monotonic() - self.born > _LONGEST_LIFE or not self.cell.alive()
+
+
+class Sessions:
+    """The idle ones: at most ``most``, none for longer than ``idle_seconds``."""
+
+    def __init__(self, most: int, idle_seconds: float) -> None:
+        self._lock = threading.Lock()
+        self._idle: deque[Session] = deque()  # the longest idle first
+        self._most = most
+        self._seconds = idle_seconds
+        self._sweeper: threading.Timer | None = None
+        self._closed = False
+
+    def take(self, key: Key, begin: Callable[[], Cell]) -> Session:
+        """A warm session of that key, or a new one."""
+        with self._lock:
+            found = next((session for session in reversed(self._idle) if session.key == key), None)
+            if found:
+                self._idle.remove(found)
+        if found and not found.worn:
+            return found
+        if found:
+            found.cell.close()
+        return Session(key, begin())
+
+    def give_back(self, session: Session) -> None:
+        """Its job is done, and it may have another."""
+        session.jobs += 1
+        session.idle_since = time.monotonic()
+        with self._lock:
+            self._idle.append(session)
+            left = [self._idle.popleft()] if len(self._idle) > self._most or self._closed else []
+            if self._sweeper is None and not self._closed:
+                self._sweeper = threading.Timer(_SWEEP, self._sweep)
+                self._sweeper.daemon = True
+                self._sweeper.start()
+        for each in left:
+            each.cell.close()
+
+    def retire(self, ended: Callable[[Key], bool]) -> None:
+        """Kill the idle sessions of whose key that is true."""
+        with self._lock:
+            left = [session for session in self._idle if ended(session.key)]
+            self._idle = deque(session for session in self._idle if not ended(session.key))
+        for session in left:
+            session.cell.close()
+
+    def close(self) -> None:
+        """Kill all, and keep none any more."""
+        with self._lock:
+            self._closed = True
+            sweeper, self._sweeper = self._sweeper, None
+        if sweeper:
+            sweeper.cancel()
+        self.retire(lambda _: True)
+
+    def _sweep(self) -> None:
+        old = time.monotonic() - self._seconds
+        with self._lock:
+            left = [session for session in self._idle if session.idle_since < old or not session.cell.alive()]
+            self._idle = deque(session for session in self._idle if session not in left)
+            self._sweeper = None
+            if self._idle and not self._closed:
+                self._sweeper = threading.Timer(_SWEEP, self._sweep)
+                self._sweeper.daemon = True
+                self._sweeper.start()
+        for session in left:
+            session.cell.close()

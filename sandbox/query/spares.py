@@ -1,0 +1,64 @@
+"""Checkers that wait ready: each has one job and dies, and another takes its place while the answer is being read."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from sandbox.core.errors import SandboxError
+from sandbox.jail.cell import Cell
+
+
+class Spares:
+    """At most ``most`` children made by ``begin``, ahead of those who need them."""
+
+    def __init__(self, most: int, begin: Callable[[], Cell]) -> None:
+        self._most = most
+        self._begin = begin
+        self._changed = threading.Condition()
+        self._ready: deque[Cell] = deque()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def take(self) -> Cell:
+        """A child of one's own, to be closed after its job.
+
+        Raises:
+            Unavailable: ``engine.unreachable``.
+        """
+        with self._changed:
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._fill, name="spares", daemon=True)
+                self._thread.start()
+            cells = [self._ready.popleft()] if self._ready else []
+            self._changed.notify()
+        for cell in cells:
+            if cell.alive():
+                return cell
+            cell.close()
+        return self._begin()
+
+    def close(self) -> None:
+        """Kill those that wait, and make no more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread:
+            self._thread.join()
+        for cell in self._ready:
+            cell.close()
+
+    def _fill(self) -> None:
+        while True:
+            with self._changed:
+                while len(self._ready) >= self._most and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    return
+            try:
+                cell = self._begin()
+            except SandboxError:
+                with self._changed:  # the zygote is gone; who needs a child next will start it again
+                    self._changed.wait()
+                continue
+            with self._changed:
+                self._ready.append(cell)
