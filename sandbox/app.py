@@ -1,5 +1,6 @@
 """The ASGI application: the API and the log's static files over one exchange."""
 
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.house import CHECKPOINT_FOLDER
 
 EXPORT_SECONDS: Final = 1.0
+SWEEP_ROUNDS: Final = 600
 _IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 
@@ -41,7 +43,8 @@ class LogFiles(StaticFiles):
 def create_app(exchange: Exchange) -> Starlette:
     """The application over an open exchange, which it does not close.
 
-    While it runs, a thread exports the log every second and closes runs that a crash left without an outcome.
+    While it runs, a thread exports the log every second, closes runs that a crash left without an outcome, and every
+    ten minutes removes the extracts of agreements that have ended.
     """
     home = exchange.house.settings.home
     document = openapi(OPERATIONS)
@@ -76,10 +79,13 @@ def create_app(exchange: Exchange) -> Starlette:
 
 
 def _chores(exchange: Exchange, wait: Callable[[float], Any]) -> None:
-    """Export and repair until told to stop; a failure is left to the next round and shows in ``/readyz``."""
+    """Export, repair and sweep until told to stop; a failure is left to the next round and shows in ``/readyz``."""
+    rounds = itertools.count()
     while not wait(EXPORT_SECONDS):
         try:
             exchange.repair()
             exchange.export_log()
+            if next(rounds) % SWEEP_ROUNDS == 0:
+                exchange.sweep()
         except Exception:  # noqa: S112  # the next round tries again; a log that disagrees with itself fails there too
             continue

@@ -1,6 +1,7 @@
 """One table of operations routes, says who may ask, and writes the OpenAPI 3.1 document, so these cannot drift."""
 
 import inspect
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox import __version__
+from sandbox.api.crowd import Crowd
 from sandbox.api.problems import MEDIA, Problem
 from sandbox.core.errors import Invalid, NotIdentified
 from sandbox.core.terms import Participant
@@ -30,6 +32,8 @@ class Asked:
     accept: str
     body: bytes
     who: Participant | None
+    gone: Callable[[], bool] = lambda: False
+    """Whether the client went away meanwhile; told to ``slow`` operations only."""
 
     @property
     def participant(self) -> Participant:
@@ -50,7 +54,10 @@ Handler = Callable[[Asked], Response]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A method and path, what it takes and gives, and whether it needs a token."""
+    """A method and path, what it takes and gives, and whether it needs a token.
+
+    A ``slow`` one has threads of its own, so that a crowd of queries keeps nobody from the rest of the API.
+    """
 
     method: str
     path: str
@@ -61,6 +68,7 @@ class Operation:
     token: bool = True
     media: tuple[str, ...] = ("application/json",)
     parameters: tuple[str, ...] = ()
+    slow: bool = False
     refusals: tuple[int, ...] = field(default=())
 
 
@@ -101,6 +109,8 @@ async def body_of(request: Request) -> bytes:
 
 def route(operation: Operation, exchange: Exchange) -> Route:
     """The Starlette route of an operation; the handler runs on a thread, for the exchange blocks."""
+    settings = exchange.house.settings
+    crowd = Crowd(settings.concurrent_queries + settings.waiting_queries)
 
     async def endpoint(request: Request) -> Response:
         unknown = request.query_params.keys() - {*operation.parameters}
@@ -112,15 +122,16 @@ def route(operation: Operation, exchange: Exchange) -> Route:
                 "identity.missing", "This needs an API token.", hint="Send Authorization: Bearer TOKEN."
             )
         body = await body_of(request) if operation.body is not None else b""
+        gone = threading.Event()
 
         def answer() -> Response:
             who = exchange.identify(secret) if secret is not None else None
             accept = request.headers.get("accept", "*/*")
             return operation.handler(
-                Asked(exchange, dict(request.path_params), dict(request.query_params), accept, body, who)
+                Asked(exchange, dict(request.path_params), dict(request.query_params), accept, body, who, gone.is_set)
             )
 
-        return await run_in_threadpool(answer)
+        return await (crowd.run(request, answer, gone) if operation.slow else run_in_threadpool(answer))
 
     return Route(operation.path, endpoint, methods=[operation.method])
 

@@ -112,7 +112,7 @@ def create_query(asked: Asked) -> Response:
     """Run a query and pay for it; the answer is JSON, CSV or an Arrow IPC stream by Accept."""
     media = negotiated(asked.accept)
     body: QueryBody = decode(asked.body, QueryBody)
-    request = QueryRequest(body.sql, tuple(body.agreements), body.purpose, body.max_price_vnd)
+    request = QueryRequest(body.sql, tuple(body.agreements), body.purpose, body.max_price_vnd, asked.gone)
     result = asked.exchange.query(asked.participant, request)
     receipt = f"/v1/queries/{result.id}/receipt"
     headers = {
@@ -185,7 +185,7 @@ OPERATIONS: Final = (
     ),
     Operation(
         "POST", "/v1/queries", create_query, QueryAnswer, body=QueryBody, status=201, media=_RESULT_MEDIA,
-        refusals=(402, 403, 404, 406, 413, 422),
+        refusals=(402, 403, 404, 406, 413, 422, 429), slow=True,
     ),
     Operation("GET", "/v1/queries/{id}/receipt", get_receipt, dict[str, Any], refusals=(404,)),
     Operation("GET", "/v1/volume", get_volume, VolumeAnswer, parameters=("by",), refusals=(404,)),

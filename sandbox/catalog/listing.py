@@ -1,6 +1,7 @@
 """The listing: which versions of which datasets are on offer, whose they are, under which signed manifest."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -40,6 +41,7 @@ VERSION: Final = sa.Table(
     sa.UniqueConstraint("dataset", "number"),
 )
 _VERSIONS: Final = sa.select(VERSION, DATASET.c.provider).join(DATASET)
+_BY_DIGEST: Final = _VERSIONS.where(VERSION.c.digest == sa.bindparam("wanted"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def version(connection: Connection, digest: Digest) -> DatasetVersion:
         NotFound: ``dataset.unknown``.
         Tampered: ``tampered.dataset`` when the stored row is no longer what was signed.
     """
-    return _one(connection, _VERSIONS.where(VERSION.c.digest == digest))
+    return _one(connection, _BY_DIGEST, {"wanted": digest})
 
 
 def latest(connection: Connection, dataset: DatasetId) -> DatasetVersion:
@@ -149,8 +151,8 @@ def signed_manifest(connection: Connection, digest: Digest) -> bytes:
     return bytes(envelope)
 
 
-def _one(connection: Connection, query: sa.Select[Any]) -> DatasetVersion:
-    row = connection.execute(query).one_or_none()
+def _one(connection: Connection, query: sa.Select[Any], given: Mapping[str, object] | None = None) -> DatasetVersion:
+    row = connection.execute(query, given).one_or_none()
     if row is None:
         raise _unknown()
     return _version(row)
@@ -160,9 +162,11 @@ def _unknown() -> NotFound:
     return NotFound("dataset.unknown", "No such dataset or version is listed.", hint="See the list of datasets.")
 
 
+@lru_cache(maxsize=256)
 def _version(row: Row[Any]) -> DatasetVersion:
+    # each query asks for its version; a row that was altered is another row, and is checked
     try:
-        descriptor = _descriptor(bytes(row.descriptor))
+        descriptor = read_descriptor(bytes(row.descriptor))
     except Invalid:
         raise _tampered(row.digest) from None
     found = DatasetVersion(
@@ -181,11 +185,6 @@ def _version(row: Row[Any]) -> DatasetVersion:
     ):  # a descriptor altered in place could expose
         raise _tampered(found.digest)
     return found
-
-
-@lru_cache(maxsize=256)
-def _descriptor(content: bytes) -> Descriptor:
-    return read_descriptor(content)  # each query asks for its version, and the same bytes are the same descriptor
 
 
 def _tampered(name: str) -> Tampered:

@@ -62,6 +62,17 @@ _LOW_ORDER: Final = frozenset(
 
 
 # --- organisations ---
+
+# built once: every query asks, and building a statement takes longer than running it
+_PARTICIPANT: Final = sa.select(_participant).where(_participant.c.id == sa.bindparam("wanted"))
+_TOKEN: Final = sa.select(_token).where(_token.c.id == sa.bindparam("wanted"))
+_VALID: Final = (
+    sa.select(_key.c.kid, _key.c.owner, _key.c.jwk)
+    .where(_key.c.kid.in_(sa.bindparam("kids", expanding=True)), _key.c.revoked_at.is_(None))
+    .order_by(_key.c.kid)
+)
+
+
 def admit(tx: Transaction, participant: Participant, at: datetime) -> None:
     """Admit an organisation. Its roles are settled here, once.
 
@@ -117,7 +128,7 @@ def participant(connection: Connection, participant_id: str) -> Participant:
     Raises:
         NotFound: ``participant.unknown``.
     """
-    row = connection.execute(sa.select(_participant).where(_participant.c.id == participant_id)).one_or_none()
+    row = connection.execute(_PARTICIPANT, {"wanted": participant_id}).one_or_none()
     if row is None:
         raise NotFound(
             "participant.unknown", f"No participant {participant_id[:80]!r}.", hint="See: sandbox participants list"
@@ -169,6 +180,11 @@ def key_of(connection: Connection, kid: str) -> VerifyKey | None:
     """The public key of this id; None when it is unknown or revoked, so that nothing verifies under it any more."""
     jwk = connection.scalar(sa.select(_key.c.jwk).where(_key.c.kid == kid, _key.c.revoked_at.is_(None)))
     return None if jwk is None else public_key(parse(jwk.encode()) | {"kid": kid})
+
+
+def valid_keys(connection: Connection, kids: tuple[str, ...]) -> tuple[tuple[str, str, str], ...]:
+    """Id, owner and public key of those that are registered and not revoked, in order."""
+    return tuple((row.kid, row.owner, row.jwk) for row in connection.execute(_VALID, {"kids": kids}))
 
 
 def owner_of(connection: Connection, kid: str) -> ParticipantId | None:
@@ -255,7 +271,7 @@ def identify(connection: Connection, secret: str, now: datetime) -> Participant:
         raise NotIdentified("identity.missing", "Who asks? There is no API token.", hint=hint)
     row = None
     if _is_token(secret):
-        row = connection.execute(sa.select(_token).where(_token.c.id == token_id(secret))).one_or_none()
+        row = connection.execute(_TOKEN, {"wanted": token_id(secret)}).one_or_none()
     if row is None:
         raise NotIdentified("identity.token_unknown", "The API token is not known here.", hint=hint)
     if row.revoked_at is not None:

@@ -19,6 +19,7 @@ from sandbox.contracts.agreement import Agreement
 from sandbox.contracts.envelope import CONTRACT, OFFER, KeyOf, OwnerOf, open_agreement, open_offer
 from sandbox.contracts.members import refuse
 from sandbox.contracts.terms import OWN_OF_AGREEMENT, Offer
+from sandbox.contracts.verified import Verified
 from sandbox.core.canonical import Json, canonical, digest_of
 from sandbox.core.clock import text_of
 from sandbox.core.database import Instant, Transaction, metadata
@@ -62,6 +63,11 @@ _agreement = sa.Table(
     sa.Column("signed_at", Instant, nullable=False),
     sa.CheckConstraint(f"state IN {tuple(STATES)}", name="agreement_state"),
 )  # fmt: skip
+
+# built once: every query asks, and building a statement takes longer than running it
+_BY_PREFIX: Final = sa.select(_agreement).where(_agreement.c.id.startswith(sa.bindparam("beginning", type_=sa.Text)))
+_STATE: Final = sa.select(_agreement.c.state).where(_agreement.c.id == sa.bindparam("digest"))
+_VERIFIED: Final = Verified()
 
 _PREFIX: Final = re.compile(r"(?:sha256:)?(?P<digits>[0-9a-f]{6,64})", re.ASCII)
 
@@ -248,14 +254,24 @@ def agreement(
     prefix = _PREFIX.fullmatch(name)
     if prefix is None:
         raise unknown(name)
-    beginning = _agreement.c.id.startswith(f"sha256:{prefix['digits']}")
-    rows = connection.execute(sa.select(_agreement).where(beginning).limit(2)).all()
+    rows = connection.execute(_BY_PREFIX, {"beginning": f"sha256:{prefix['digits']}"}).fetchmany(2)
     if len(rows) != 1:
         raise unknown(name)
     (row,) = rows
-    opened = _reopened(
-        connection, "agreement", key_of, lambda watched: open_agreement(row.envelope, watched, owner_of, exchange_id)
-    )
+
+    def verify() -> tuple[Agreement, list[str]]:
+        asked: list[str] = []
+
+        def opened(watched: KeyOf) -> Agreement:
+            def noted(kid: str) -> VerifyKey | None:
+                asked.append(kid)
+                return watched(kid)
+
+            return open_agreement(row.envelope, noted, owner_of, exchange_id)
+
+        return _reopened(connection, "agreement", key_of, opened), asked
+
+    opened = _VERIFIED.agreement(connection, (exchange_id, row.envelope), verify)
     expected = _row_of(opened) | {"state": row.state}
     if any(getattr(row, column) != value for column, value in expected.items()):
         raise _tampered("agreement")
@@ -286,7 +302,7 @@ def agreement_state(connection: Connection, digest: str) -> str:
     Raises:
         NotFound: ``agreement.unknown``.
     """
-    state: str | None = connection.scalar(sa.select(_agreement.c.state).where(_agreement.c.id == digest))
+    state: str | None = connection.scalar(_STATE, {"digest": digest})
     if state is None:
         raise unknown(digest)
     return state

@@ -15,7 +15,7 @@ from sandbox.core.database import Transaction
 from sandbox.core.errors import Conflict, SandboxError, Unavailable
 from sandbox.core.keys import VerifyKey
 from sandbox.core.terms import Digest, Participant, ParticipantId, Vnd
-from sandbox.exchange import agree, members, policies, publish, query, report, runs, settle
+from sandbox.exchange import agree, members, policies, publish, query, report, runs, settle, sweep
 from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.house import House
 from sandbox.exchange.query import Result
@@ -171,6 +171,10 @@ class Exchange:
             except Conflict:  # another process closed it first
                 continue
         return len(left)
+
+    def sweep(self) -> int:
+        """See :func:`sandbox.exchange.sweep.sweep`."""
+        return sweep.sweep(self.house)
 
     def status(self) -> Mapping[str, Status]:
         """Whether database, log, decision point and jail are ready."""

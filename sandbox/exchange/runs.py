@@ -34,6 +34,12 @@ query_run: Final = sa.Table(
     sa.Column("lease_until", Instant, nullable=False, index=True),
 )
 
+_CLOSE: Final = (
+    query_run.update()
+    .where(query_run.c.id == sa.bindparam("wanted"), query_run.c.state.in_(sa.bindparam("befores", expanding=True)))
+    .values(state=sa.bindparam("to_state"), outcome=sa.bindparam("by"))
+)
+
 
 def begin(
     tx: Transaction, query_id: QueryId, buyer: ParticipantId, entry: EntryId, uses: list[str], lease_until: datetime
@@ -71,11 +77,8 @@ def finish(tx: Transaction, query_id: QueryId, state: str, outcome: EntryId) -> 
         Conflict: ``query.finished`` when the run already has its outcome.
     """
     before = [name for name, after in RUN.items() if state in after]
-    closed = tx.connection.execute(
-        query_run.update()
-        .where(query_run.c.id == query_id, query_run.c.state.in_(before))
-        .values(state=state, outcome=outcome)
-    )
+    given = {"wanted": query_id, "befores": before, "to_state": state, "by": outcome}
+    closed = tx.connection.execute(_CLOSE, given)
     if closed.rowcount != 1:
         raise Conflict("query.finished", f"Query {query_id} already has its outcome.", hint="Fetch its receipt.")
 

@@ -25,6 +25,8 @@ def reserve_uses(tx: Transaction, caps: Iterable[tuple[str, int]]) -> None:
     lowest: dict[str, int] = {}
     for budget_id, cap in caps:
         lowest[budget_id] = min(cap, lowest.get(budget_id, cap))
+    if not lowest:
+        return
     with tx.connection.begin_nested():  # the caller may go on to record this refusal in the same transaction
         for budget_id in sorted(
             lowest

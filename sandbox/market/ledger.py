@@ -33,6 +33,23 @@ BANK: Final = "bank"
 FEE: Final = "fee:exchange"
 _WHOLE_BP: Final = 10_000
 
+# built once: every query asks, and building a statement takes longer than running it
+_BALANCE: Final = sa.select(account.c.balance).where(account.c.name == sa.bindparam("wanted"))
+_HELD: Final = sa.select(hold.c.state).where(hold.c.query_id == sa.bindparam("wanted"))
+_POSTED: Final = sa.select(posting.c.id).where(posting.c.entry_id == sa.bindparam("wanted"))
+_ENDED: Final = (
+    sa.update(hold)
+    .where(hold.c.query_id == sa.bindparam("wanted"), hold.c.state.in_(sa.bindparam("befores", expanding=True)))
+    .values(state=sa.bindparam("to_state"), ended_by=sa.bindparam("by"))
+    .returning(hold.c.buyer, hold.c.vnd)
+)
+_AFTER: Final = account.c.balance + sa.bindparam("moved", type_=sa.BigInteger)
+_MOVE: Final = (  # never read, add and write: two that read the same balance would both spend it
+    sa.update(account)
+    .where(account.c.name == sa.bindparam("wanted"), sa.or_(account.c.name == BANK, _AFTER >= 0))
+    .values(balance=_AFTER)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -120,7 +137,7 @@ def reserve(tx: Transaction, entry_id: EntryId, query_id: QueryId, buyer: Partic
         raise Conflict("hold.exists", "The query's price has been reserved before.", hint="Send the query anew.")
     row = {"query_id": query_id, "buyer": buyer, "vnd": vnd, "state": "held", "reserved_by": entry_id}
     with tx.connection.begin_nested():  # the caller may go on to record this refusal in the same transaction
-        tx.connection.execute(sa.insert(hold).values(row))
+        tx.connection.execute(sa.insert(hold), row)
         _post(tx.connection, entry_id, query_id, f"wallet:{buyer}", {f"held:{buyer}": vnd})
 
 
@@ -154,7 +171,7 @@ def refund(tx: Transaction, entry_id: EntryId, query_id: QueryId) -> None:
 
 def balance(connection: Connection, buyer: ParticipantId) -> Vnd:
     """What a buyer can spend now; 0 without a wallet."""
-    found = connection.scalar(sa.select(account.c.balance).where(account.c.name == f"wallet:{buyer}"))
+    found = connection.scalar(_BALANCE, {"wanted": f"wallet:{buyer}"})
     return Vnd(found or 0)
 
 
@@ -203,19 +220,13 @@ def _check_amount(vnd: int, least: int) -> None:
 
 
 def _state(connection: Connection, query_id: QueryId) -> str | None:
-    return connection.scalar(sa.select(hold.c.state).where(hold.c.query_id == query_id))
+    return connection.scalar(_HELD, {"wanted": query_id})
 
 
 def _end(connection: Connection, entry_id: EntryId, query_id: QueryId, state: str) -> tuple[str, int]:
     # one statement looks and changes, so of two that end the same query only one finds it held
-    ended = connection.execute(
-        sa.update(hold)
-        .where(
-            hold.c.query_id == query_id, hold.c.state.in_([before for before, after in HOLD.items() if state in after])
-        )
-        .values(state=state, ended_by=entry_id)
-        .returning(hold.c.buyer, hold.c.vnd)
-    ).one_or_none()
+    given = {"wanted": query_id, "befores": [each for each, after in HOLD.items() if state in after]}
+    ended = connection.execute(_ENDED, given | {"to_state": state, "by": entry_id}).one_or_none()
     if ended is not None:
         return ended.buyer, ended.vnd
     if (was := _state(connection, query_id)) is None:
@@ -235,7 +246,7 @@ def _owed(settlement: Settlement) -> Counter[str]:
 def _record(connection: Connection, settled: Settlement) -> None:
     row = asdict(settled) | {"day": day_of(settled.at)}
     shares = row.pop("shares")
-    connection.execute(sa.insert(settlement).values(row))
+    connection.execute(sa.insert(settlement), row)
     connection.execute(sa.insert(settlement_share), [{"query_id": settled.query_id} | share for share in shares])
 
 
@@ -246,7 +257,7 @@ def _post(
     if not moves:
         return
     moves[giver] = -sum(moves.values())
-    if connection.execute(sa.select(posting.c.id).where(posting.c.entry_id == entry_id)).first() is not None:
+    if connection.execute(_POSTED, {"wanted": entry_id}).first() is not None:
         raise Conflict(
             "entry.posted", "This log entry has its postings.", hint="Record a new entry for a new movement."
         )
@@ -263,10 +274,7 @@ def _open_accounts(connection: Connection, names: Iterable[str]) -> None:
 
 
 def _move(connection: Connection, name: str, vnd: int) -> None:
-    after = account.c.balance + vnd
-    covered = sa.or_(account.c.name == BANK, after >= 0)
-    # never read, add and write: two that read the same balance would both spend it
-    moved = connection.execute(sa.update(account).where(account.c.name == name, covered).values(balance=after))
+    moved = connection.execute(_MOVE, {"wanted": name, "moved": vnd})
     if moved.rowcount == 1:
         return
     if not name.startswith("wallet:"):

@@ -65,7 +65,8 @@ def _written(outcome: Outcome, shown: int, min_group: int, most: tuple[int, int]
     with pa.ipc.new_stream(spool, schema) as writer:
         for batch in outcome.batches():
             kept = batch.filter(_enough(batch.columns[shown:], min_group)) if shown < batch.num_columns else batch
-            writer.write_batch(kept.select(range(shown)).cast(schema))
+            shorn = kept.select(range(shown)) if shown < kept.num_columns else kept
+            writer.write_batch(shorn if shorn.schema.equals(schema, check_metadata=True) else shorn.cast(schema))
             rows += kept.num_rows
             withheld += batch.num_rows - kept.num_rows
             _fit(rows, spool.bytes, *most)

@@ -5,6 +5,7 @@ The scope is data. Names and values are escaped here, and the SQL is never a con
 
 import re
 from collections.abc import Iterable
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -33,11 +34,17 @@ def checked(columns: Iterable[Column]) -> list[list[str]]:
     return pairs
 
 
+@cache
+def _engine() -> str:
+    return version("duckdb")
+
+
+@lru_cache(maxsize=1024)
 def extract_name(scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...]) -> str:
     """How an extract's file name begins: a digest of all that determines it, sources being named by theirs."""
     document = {
         "format": _FORMAT,
-        "engine": version("duckdb"),
+        "engine": _engine(),
         "version": scope.version,
         "sources": [source.name for source in sources],
         "columns": checked(columns),
