@@ -58,8 +58,9 @@ class JailedEngine:
         self._analyse = {"seconds": analyse_seconds, "memory_mb": _CHECKER_MB}
         self._extract = {"seconds": extract_seconds, "memory_mb": extract_memory_mb, "file_mb": 1 << 16}
         self._turns = Turns(most, most_waiting)
-        self._jail = Jail(MODULES, memory_mb or _half_of_the_machine())
-        self._sessions = Sessions(2 * most, idle_seconds)
+        together = memory_mb or _half_of_the_machine()
+        self._jail = Jail(MODULES, together)
+        self._sessions = Sessions(2 * most, idle_seconds, together // 4)
         self._spares = Spares(most, self._checker)
         self._makers = extracts.Makers()
         self._seen = extracts.Seen()

@@ -24,6 +24,8 @@ class Session:
     jobs: int = 0
     born: float = field(default_factory=time.monotonic)
     idle_since: float = 0.0
+    bytes: int = 0
+    """What it holds in memory while it idles: the engine keeps what it has read."""
 
     @property
     def worn(self) -> bool:
@@ -32,13 +34,14 @@ class Session:
 
 
 class Sessions:
-    """The idle ones: at most ``most``, none for longer than ``idle_seconds``."""
+    """The idle ones: at most ``most`` with ``memory_mb`` together, none for longer than ``idle_seconds``."""
 
-    def __init__(self, most: int, idle_seconds: float) -> None:
+    def __init__(self, most: int, idle_seconds: float, memory_mb: int) -> None:
         self._lock = threading.Lock()
         self._idle: deque[Session] = deque()  # the longest idle first
         self._most = most
         self._seconds = idle_seconds
+        self._bytes = memory_mb << 20
         self._sweeper: threading.Timer | None = None
         self._closed = False
 
@@ -58,15 +61,21 @@ class Sessions:
         """Its job is done, and it may have another."""
         session.jobs += 1
         session.idle_since = time.monotonic()
+        session.bytes = session.cell.private_bytes()
+        left: list[Session] = []
         with self._lock:
             self._idle.append(session)
-            left = [self._idle.popleft()] if len(self._idle) > self._most or self._closed else []
+            while self._idle and (self._closed or self._too_much()):
+                left.append(self._idle.popleft())
             if self._sweeper is None and not self._closed:
                 self._sweeper = threading.Timer(_SWEEP, self._sweep)
                 self._sweeper.daemon = True
                 self._sweeper.start()
         for each in left:
             each.cell.close()
+
+    def _too_much(self) -> bool:
+        return len(self._idle) > self._most or sum(session.bytes for session in self._idle) > self._bytes
 
     def retire(self, ended: Callable[[Key], bool]) -> None:
         """Kill the idle sessions of whose key that is true."""
