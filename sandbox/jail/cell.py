@@ -136,6 +136,11 @@ class Answer(io.RawIOBase):
         self._read = 0
         self.whole = False
 
+    @property
+    def most_bytes(self) -> int:
+        """How long the message may be."""
+        return self._bounds.most_bytes
+
     def readable(self) -> bool:
         """Yes."""
         return True

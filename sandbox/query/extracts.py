@@ -13,6 +13,8 @@ from sandbox.core.errors import Tampered
 
 SUFFIX: Final = ".duckdb"
 _PART: Final = ".part"
+_found: dict[tuple[Path, str], Path] = {}
+"""A large folder is not read for every query."""
 
 
 class Seen:
@@ -48,7 +50,12 @@ def digest_in(path: Path) -> str:
 
 def find(directory: Path, name: str) -> Path | None:
     """The extract whose name begins so, if it was made."""
-    return next(iter(sorted(directory.glob(f"{name}-*{SUFFIX}"))), None)
+    known = _found.get((directory, name))
+    if known is None or not known.exists():
+        known = next(iter(sorted(directory.glob(f"{name}-*{SUFFIX}"))), None)
+        if known:
+            _found[directory, name] = known
+    return known
 
 
 class Workshop:

@@ -10,6 +10,7 @@ from sandbox.core.errors import SandboxError
 from sandbox.jail.cell import Answer, Ended
 from sandbox.jail.turns import busy
 from sandbox.query.answers import LONGEST_LINE, cancelled, failed, over_limit, words_of
+from sandbox.query.stream import GARBLED, Stream, TooLongError
 
 _BUFFER: Final = 1 << 16
 _ROWS: Final = b'{"status": "rows"}\n'
@@ -24,7 +25,7 @@ class RunOutcome:
         self._how = how
         self._max_rows = max_rows
         self._done = done
-        self._reader: Any = None
+        self._reader: Stream | None = None
         self._open = True
         self._unsent: Ended | None = None
 
@@ -41,23 +42,22 @@ class RunOutcome:
         """See the port."""
         return self._ready().schema
 
-    def _ready(self) -> Any:
+    def _ready(self) -> Stream:
         if self._unsent:
             self._broken(self._unsent)
         if self._reader is None:
             try:
                 if (header := self._content.readline(LONGEST_LINE)) != _ROWS:
                     self._refuse(header)
-                self._reader = _plain(pa.ipc.open_stream(self._content))
-            except (Ended, pa.ArrowException, OSError, ValueError) as failure:
+                self._reader = Stream(self._content, self._answer.most_bytes)
+            except (Ended, *GARBLED, StopIteration) as failure:
                 self._broken(failure)
         return self._reader
 
     def batches(self) -> Iterator[Any]:
         """See the port."""
-        self._ready()
-        rows = 0
-        while (batch := self._next()) is not None:
+        stream, rows = self._ready(), 0
+        while (batch := self._next(stream)) is not None:
             rows += batch.num_rows
             if rows > self._max_rows:
                 self.close()
@@ -79,15 +79,11 @@ class RunOutcome:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _next(self) -> Any:
+    def _next(self, stream: Stream) -> Any:
         try:
-            batch = self._reader.read_next_batch()
-            batch.validate(full=True)
-        except StopIteration:
-            return None
-        except (Ended, pa.ArrowException, OSError, ValueError) as failure:
+            return stream.next_batch()
+        except (Ended, *GARBLED) as failure:
             self._broken(failure)
-        return batch
 
     def _end(self, rows: int) -> None:
         try:
@@ -113,6 +109,8 @@ class RunOutcome:
         why = failure.why if isinstance(failure, Ended) else "malformed"
         if why == "crash":
             why = self._how()
+        if isinstance(failure, TooLongError):
+            why = "too_much"
         if why in {"deadline", "memory", "too_much"}:
             return over_limit()
         if why == "busy":
@@ -123,14 +121,3 @@ class RunOutcome:
         if self._open:
             self._open = False
             self._done(reusable)
-
-
-def _plain(reader: Any) -> Any:
-    """A stream without dictionaries, at any depth: they may list values of rows that are withheld."""
-    kinds = [field.type for field in reader.schema]
-    while kinds:
-        kind = kinds.pop()
-        if pa.types.is_dictionary(kind):
-            raise pa.ArrowInvalid
-        kinds += [kind.field(place).type for place in range(kind.num_fields)]
-    return reader

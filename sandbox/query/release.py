@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 from sandbox.core.errors import QueryRefused, ReleaseRefused
 from sandbox.query.engine import Outcome
 from sandbox.query.spool import Spool
+
+_NO: Final = pa.scalar(False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,11 @@ def release(
 
 def _written(outcome: Outcome, shown: int, min_group: int, most: tuple[int, int], spool: Spool) -> Released:
     rows = withheld = 0
+    least = pa.scalar(min_group, pa.int64())  # made once: from a plain number it takes longer than the comparison
     schema = pa.schema([_bare(field) for field in list(outcome.schema)[:shown]])
     with pa.ipc.new_stream(spool, schema) as writer:
         for batch in outcome.batches():
-            kept = batch.filter(_enough(batch.columns[shown:], min_group)) if shown < batch.num_columns else batch
+            kept = batch.filter(_enough(batch.columns[shown:], least)) if shown < batch.num_columns else batch
             shorn = kept.select(range(shown)) if shown < kept.num_columns else kept
             writer.write_batch(shorn if shorn.schema.equals(schema, check_metadata=True) else shorn.cast(schema))
             rows += kept.num_rows
@@ -84,12 +87,12 @@ def _fit(rows: int, size: int, max_rows: int, max_bytes: int) -> None:
         )
 
 
-def _enough(guards: list[Any], min_group: int) -> Any:
-    passes = [pc.greater_equal(column, min_group) for column in guards]
+def _enough(guards: list[Any], least: Any) -> Any:
+    passes = [pc.greater_equal(column, least) for column in guards]
     together = passes[0]
     for each in passes[1:]:
         together = pc.and_(together, each)
-    return pc.fill_null(together, False)
+    return pc.fill_null(together, _NO)
 
 
 def _bare(field: Any) -> Any:

@@ -1,5 +1,6 @@
 """The jail: crashes, bombs, liars and a dead zygote end in a clean error, and the next query works."""
 
+import io
 import json
 import os
 import signal
@@ -9,10 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.core.errors import Busy, QueryRefused, SandboxError, Unavailable
 from sandbox.jail.cell import Answer, Bounds, Cell
@@ -21,6 +25,7 @@ from sandbox.jail.turns import Turns
 from sandbox.query.duckdb import JailedEngine
 from sandbox.query.engine import Job, Limits
 from sandbox.query.outcome import RunOutcome
+from sandbox.query.stream import GARBLED, Stream
 
 SLOW = "SELECT levenshtein(repeat('a', 400000), repeat('b', 400000))"
 """Minutes in one call, which the engine itself cannot interrupt."""
@@ -313,9 +318,9 @@ def test_many_threads_are_served_at_once_and_get_their_own_answers(engine: Jaile
     assert threading.active_count() < 30
 
 
-def stream(table: pa.Table) -> bytes:
+def stream(table: pa.Table, **options: str) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
 
@@ -356,6 +361,8 @@ ROWS = {"status": "rows"}
 GOOD = stream(pa.table({"a": [1, 2]}))
 BROKEN = stream(pa.table({"a": ["x", "y"]})).replace(bytes([0, 0, 0, 0, 1, 0, 0, 0]), bytes([0, 0, 0, 0, 9, 0, 0, 0]))
 DONE = {"status": "done", "rows": 2}
+COMPRESSED = stream(pa.table({"a": [1, 2]}), compression="zstd")
+ENUM = pa.array(["x", "y"]).dictionary_encode()
 
 
 def test_an_honest_answer_is_taken() -> None:
@@ -381,6 +388,10 @@ def test_an_honest_answer_is_taken() -> None:
         told(ROWS, b"\0" * 64, {"status": "done", "rows": 0}),
         told(ROWS, BROKEN, DONE),
         told(None, b"", {"status": "failed", "kind": "value"}),
+        told(ROWS, COMPRESSED, DONE),
+        told(ROWS, stream(pa.table({"a": ENUM})), DONE),
+        told(ROWS, stream(pa.table({"a": pa.StructArray.from_arrays([ENUM], ["b"])})), DONE),
+        told(ROWS, GOOD[:8] + b"\xff" * 24 + GOOD[32:], DONE),
     ],
 )
 def test_a_forged_or_cut_answer_is_no_result(content: bytes) -> None:
@@ -405,3 +416,22 @@ def test_bytes_are_counted_by_the_parent() -> None:
     with pytest.raises(QueryRefused) as refused:
         heard(b"x" * (2 << 20), 1)
     assert refused.value.code == "run.limit"
+
+
+def test_a_body_that_unpacks_to_much_more_than_it_is_never_unpacked() -> None:
+    bomb = stream(pa.table({"a": pa.array([0]).take(pa.array([0] * 4_000_000))}), compression="zstd")
+    assert len(bomb) < 100_000
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(QueryRefused):
+        heard(told(ROWS, bomb, {"status": "done", "rows": 4_000_000}), 10_000_000)
+    assert pa.default_memory_pool().max_memory() - before < 8 << 20
+
+
+@given(st.binary(max_size=300), st.integers(0, 400))
+@settings(max_examples=200, deadline=None)
+def test_garbled_bytes_are_an_error_of_a_known_kind(noise: bytes, at: int) -> None:
+    content = GOOD[:at] + noise + GOOD[at + len(noise) :]
+    with suppress(*GARBLED, StopIteration):
+        reading = Stream(io.BytesIO(content), 1 << 20)
+        while reading.next_batch() is not None:
+            pass
