@@ -397,7 +397,7 @@ def test_an_honest_answer_is_taken() -> None:
 def test_a_forged_or_cut_answer_is_no_result(content: bytes) -> None:
     with pytest.raises(QueryRefused) as refused:
         heard(content, 100)
-    assert refused.value.code == "run.failed"
+    assert refused.value.code in {"run.failed", "run.limit"}  # noise may read as the announcement of a huge part
 
 
 def test_an_answer_without_its_last_frame_is_no_result() -> None:
