@@ -42,9 +42,9 @@ log_body: Final = sa.Table(  # what the seals stand for; a row may be erased, an
 )  # fmt: skip
 
 # built once: every commit and every query ask for the head, and building the statements takes longer than running them
-_ENDS: Final = sa.select(  # one statement, so one snapshot: on PostgreSQL a neighbour may commit between two
-    sa.select(sa.func.max(log_entry.c.idx)).scalar_subquery(),
-    sa.select(sa.func.max(log_head.c.size)).scalar_subquery(),
+_LAST: Final = sa.select(sa.func.max(log_entry.c.idx)).scalar_subquery()
+_NEWEST: Final = (  # one statement, so one snapshot: on PostgreSQL a neighbour may commit between two
+    sa.select(_LAST, log_head.c.size, log_head.c.root, log_head.c.note).order_by(log_head.c.size.desc()).limit(1)
 )
 _HEAD_AT: Final = sa.select(log_head.c.size, log_head.c.root, log_head.c.note).where(
     log_head.c.size == sa.bindparam("at_size")
@@ -105,12 +105,11 @@ def newest_head(connection: Connection) -> Head:
     Raises:
         Tampered: ``tampered.log`` when entries and heads end at different places.
     """
-    last, size = connection.execute(_ENDS).one()
-    if last is None and size is None:
-        return Head(0, EMPTY_ROOT, b"")
-    if last is None or size != last + 1:
+    row = connection.execute(_NEWEST).one_or_none()
+    last, head = (row[0], Head(*row[1:])) if row else (connection.scalar(sa.select(_LAST)), Head(0, EMPTY_ROOT, b""))
+    if head.size != (0 if last is None else last + 1):
         raise disagrees("The log's entries and its signed heads end at different places.")
-    return head_at(connection, size)
+    return head
 
 
 def head_at(connection: Connection, size: int) -> Head:

@@ -65,7 +65,11 @@ _LOW_ORDER: Final = frozenset(
 
 # built once: every query asks, and building a statement takes longer than running it
 _PARTICIPANT: Final = sa.select(_participant).where(_participant.c.id == sa.bindparam("wanted"))
-_TOKEN: Final = sa.select(_token).where(_token.c.id == sa.bindparam("wanted"))
+_TOKEN: Final = (
+    sa.select(_token.c.revoked_at, _token.c.expires_at, _participant)
+    .join(_participant, _participant.c.id == _token.c.owner)
+    .where(_token.c.id == sa.bindparam("wanted"))
+)
 _VALID: Final = (
     sa.select(_key.c.kid, _key.c.owner, _key.c.jwk)
     .where(_key.c.kid.in_(sa.bindparam("kids", expanding=True)), _key.c.revoked_at.is_(None))
@@ -278,4 +282,4 @@ def identify(connection: Connection, secret: str, now: datetime) -> Participant:
         raise NotIdentified("identity.token_revoked", "The API token was revoked.", hint=hint)
     if now >= row.expires_at:
         raise NotIdentified("identity.token_expired", f"The API token expired on {row.expires_at:%d/%m/%Y}.", hint=hint)
-    return participant(connection, row.owner)
+    return _participant_of(row)

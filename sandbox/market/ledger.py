@@ -262,8 +262,7 @@ def _post(
             "entry.posted", "This log entry has its postings.", hint="Record a new entry for a new movement."
         )
     _open_accounts(connection, moves)
-    for name in sorted(moves):  # one order everywhere, or two nodes would each hold a row that the other wants
-        _move(connection, name, moves[name])
+    _move(connection, moves)
     rows = [{"entry_id": entry_id, "query_id": query_id, "account": name, "vnd": vnd} for name, vnd in moves.items()]
     connection.execute(sa.insert(posting), rows)
 
@@ -273,14 +272,16 @@ def _open_accounts(connection: Connection, names: Iterable[str]) -> None:
     insert_missing(connection, account, rows)
 
 
-def _move(connection: Connection, name: str, vnd: int) -> None:
-    moved = connection.execute(_MOVE, {"wanted": name, "moved": vnd})
-    if moved.rowcount == 1:
+def _move(connection: Connection, moves: Mapping[str, int]) -> None:
+    # one order everywhere, or two nodes would each hold a row that the other wants
+    moved = connection.execute(_MOVE, [{"wanted": name, "moved": moves[name]} for name in sorted(moves)])
+    if moved.rowcount == len(moves):
         return
-    if not name.startswith("wallet:"):
+    short = next((vnd for name, vnd in moves.items() if name.startswith("wallet:") and vnd < 0), None)
+    if short is None:
         raise _tampered()  # what a hold promises is always in its held account
     raise Insufficient(
-        "wallet.insufficient", f"The wallet does not cover the price of {dong(-vnd)}.",
+        "wallet.insufficient", f"The wallet does not cover the price of {dong(-short)}.",
         hint="Top up: sandbox wallet top-up.", reasons=("PAY-01",),
     )  # fmt: skip
 
