@@ -11,6 +11,8 @@ from sqlalchemy.engine import Engine, make_url
 from sandbox.audit import tiles
 from sandbox.audit.log import Log
 from sandbox.audit.note import verifier_key
+from sandbox.catalog import intake
+from sandbox.catalog.intake import Intake
 from sandbox.catalog.shelf import Shelf
 from sandbox.core import migrate
 from sandbox.core.clock import Clock, SystemClock
@@ -20,8 +22,10 @@ from sandbox.core.keys import SigningKey, new_key, read_key, write_key
 from sandbox.core.terms import Participant, ParticipantId, Role
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.house import CHECKPOINT_FOLDER, House
+from sandbox.jail.jail import Jail
 from sandbox.policy.bundle import Bundle
 from sandbox.policy.decision import DecisionPoint
+from sandbox.query import duckdb
 from sandbox.query.duckdb import JailedEngine
 from sandbox.settings import FILE, Settings
 
@@ -122,18 +126,22 @@ def _opened(engine: Engine, settings: Settings, log_key: SigningKey) -> tuple[Da
 
 def _house(settings: Settings, clock: Clock, opened: tuple[Database, Log], exchange_key: SigningKey) -> House:
     database, log = opened
+    jail = Jail((*duckdb.MODULES, *intake.MODULES), settings.jail_memory_mb or duckdb.half_of_the_machine())
     return House(
         settings=settings,
         clock=clock,
         database=database,
         log=log,
         shelf=Shelf(settings.home / "datasets"),
+        intake=Intake(jail),
         policy=_decision_point(settings),
         engine=JailedEngine(
             workers=settings.concurrent_queries,
             clock=clock,
             memory_mb=settings.jail_memory_mb,
             most_waiting=settings.waiting_queries,
+            jail=jail,
+            required=settings.required_layers,
         ),
         exchange_key=exchange_key,
     )

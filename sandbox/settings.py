@@ -1,6 +1,7 @@
 """Every setting of an exchange, in one frozen record; the only reader of the environment."""
 
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,7 +12,10 @@ from sandbox.core.errors import Invalid, NotFound
 
 FILE: Final = "sandbox.toml"
 DEFAULT_HOME: Final = Path(".sandbox/home")
+LAYERS: Final = ("process", "uid", "landlock", "seccomp", "cgroup")
+"""What can shut the jail's children in."""
 _MOST_DIGITS: Final = 18
+_REQUIRED: Final = "landlock+seccomp" if sys.platform == "linux" else ""
 _CHECKOUT: Final = Path(__file__).parent.parent
 _WHEEL: Final = Path(__file__).parent / "_share"
 
@@ -48,6 +52,9 @@ class Settings:
     concurrent_queries: int = _setting("queries that run at the same time; others take turns", 4)
     waiting_queries: int = _setting("queries that wait for their turn; beyond, buyers are told to come again", 256)
     jail_memory_mb: int = _setting("megabytes of memory for all queries together; 0: half of the machine's", 0)
+    require_isolation: str = _setting(
+        "layers joined by `+` without which the jail runs nothing; empty: none", _REQUIRED
+    )
     token: str = _setting("API token of the caller, for `query`", "")
     url: str = _setting("address of an exchange to ask over HTTP instead of a local home, for `query`", "")
 
@@ -55,6 +62,11 @@ class Settings:
     def database(self) -> str:
         """The URL of the database, SQLite in the home unless set."""
         return self.database_url or f"sqlite:///{self.home.resolve() / 'exchange.db'}"
+
+    @property
+    def required_layers(self) -> frozenset[str]:
+        """The layers of :data:`LAYERS` without which nothing runs."""
+        return frozenset(self.require_isolation.split("+")) - {""}
 
     @property
     def policy_folder(self) -> Path:
@@ -74,6 +86,8 @@ def _read(name: str, value: object, source: str) -> object:
         return _whole(name, value, source)
     if not isinstance(value, str):
         raise Invalid("settings.invalid", f"{source} sets {name!r} to a {type(value).__name__}, expected text.")
+    if name == "require_isolation":
+        return _layers(value, source)
     if kind is str:
         return value
     return Path(value) if value else None  # Path("") would be the current folder
@@ -85,6 +99,17 @@ def _whole(name: str, value: object, source: str) -> int:
     if type(number) is not int or number < 0:
         raise Invalid("settings.invalid", f"{source} sets {name!r} to {value!r}, expected a whole number from 0.")
     return number
+
+
+def _layers(value: str, source: str) -> str:
+    unknown = set(value.split("+") if value else ()) - set(LAYERS)
+    if unknown:
+        raise Invalid(
+            "settings.invalid",
+            f"{source} requires the isolation {value[:80]!r}.",
+            hint=f"Join by + some of {', '.join(LAYERS)}, or leave it empty.",
+        )
+    return value
 
 
 def from_environ(environ: Mapping[str, str] | None = None) -> dict[str, object]:

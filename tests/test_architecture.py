@@ -13,7 +13,7 @@ from importlinter.cli import lint_imports
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "sandbox").rglob("*.py"))
 LONGEST = 400
-JAIL = {"sandbox.query.worker", "sandbox.jail.zygote"}
+JAIL = {"sandbox.query.worker", "sandbox.query.trial", "sandbox.jail.zygote"}
 """They run in processes of their own, and alone open DuckDB."""
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,5 +1,6 @@
 """Settings: what wins over what, and that nothing misspelt passes in silence."""
 
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,23 @@ def test_what_is_no_text_is_refused(home: Path, value: str) -> None:
     with pytest.raises(Invalid) as refused:
         load(home, {})
     assert refused.value.code == "settings.invalid"
+
+
+@pytest.mark.parametrize("value", ["magic", "landlock+magic", "landlock seccomp", "+", "Landlock", "landlock+"])
+def test_isolation_of_no_known_layers_is_refused(home: Path, value: str) -> None:
+    (home / FILE).write_text(f'require_isolation = "{value}"\n')
+    for environ in ({}, {"SANDBOX_REQUIRE_ISOLATION": value}):
+        with pytest.raises(Invalid) as refused:
+            load(home, environ)
+        assert refused.value.code == "settings.invalid"
+        assert "landlock" in refused.value.hint
+
+
+def test_the_isolation_required_is_layers_joined_and_may_be_none(home: Path) -> None:
+    assert load(home, {"SANDBOX_REQUIRE_ISOLATION": "uid+cgroup"}).required_layers == {"uid", "cgroup"}
+    assert load(home, {"SANDBOX_REQUIRE_ISOLATION": ""}).required_layers == frozenset()
+    if sys.platform == "linux":
+        assert load(home, {}).required_layers == {"landlock", "seccomp"}
 
 
 @pytest.mark.parametrize("content", [b"port = ", b"\xff", b"port = 1\nport = 2\n"])

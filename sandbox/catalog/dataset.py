@@ -8,22 +8,18 @@
 The digest of the manifest is the name of the version.
 """
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn
 
+from sandbox.catalog import draft
 from sandbox.catalog.descriptor import ColumnSpec, Descriptor, describe
-from sandbox.catalog.draft import draft_descriptor
 from sandbox.catalog.examination import Examined, FileEntry, Statistics
-from sandbox.catalog.parquet import refuse
+from sandbox.catalog.intake import MEMORY_MB, MODULES, Intake
 from sandbox.catalog.reading import read_descriptor
 from sandbox.core.canonical import Json, digest_of
-from sandbox.core.errors import Unavailable
 from sandbox.core.terms import DatasetId, Digest
+from sandbox.jail.jail import Jail
 
 __all__ = [
     "ColumnSpec",
@@ -38,67 +34,36 @@ __all__ = [
     "read_descriptor",
 ]
 
-SECONDS: Final = 900
-MEMORY: Final = 4 << 30
-_FEW_THREADS: Final = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "1", "ARROW_IO_THREADS": "2"}
-"""On a machine of many cores the stacks of idle threads alone would fill the child's memory."""
+
+@contextmanager
+def _own_intake() -> Iterator[Intake]:
+    """The intake of a provider, who has no exchange at hand: a jail for this once."""
+    jail = Jail(MODULES, 2 * MEMORY_MB)
+    try:
+        yield Intake(jail)
+    finally:
+        jail.close()
 
 
-def examine(
-    descriptor: Descriptor, files: Sequence[Path], *, seconds: float = SECONDS, memory: int = MEMORY
-) -> Examined:
-    """Read every row of a provider's files against the descriptor, in a process of its own that may die of them.
+def examine(descriptor: Descriptor, files: Sequence[Path]) -> Examined:
+    """Read every row of one's own files against the descriptor, as the exchange will.
 
     Raises:
-        Invalid: ``parquet.unreadable``, ``parquet.refused_codec`` or ``parquet.mismatch``; the sentence names file and
-            column, and holds no value.
-        Unavailable: ``examiner.unavailable`` when the process does not start.
+        Invalid, Unavailable: see :meth:`sandbox.catalog.intake.Intake.examine`.
     """
-    names = [os.fspath(path.absolute()) for path in files]
-    request = {"descriptor": describe(descriptor), "files": names, "memory": memory}
-    command = [sys.executable, "-I", "-m", "sandbox.catalog.examiner"]
-    try:
-        child = subprocess.run(  # noqa: S603 - our own interpreter and module; the files' names go through its input
-            command,
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            env=_FEW_THREADS,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as expired:
-        _refuse_current(expired.stdout or b"", f"takes longer than {seconds:g} seconds to read")
-    if child.returncode != 0:
-        _refuse_current(child.stdout, "cannot be read to its end")
-    return _answer(child.stdout)
+    with _own_intake() as intake:
+        return intake.examine(descriptor, files)
 
 
-def _refuse_current(said: bytes, fault: str) -> NoReturn:
-    name = _last(said).get("reading")
-    if not isinstance(name, str):
-        raise Unavailable("examiner.unavailable", "Files cannot be examined now.", hint="Nothing was kept; try again.")
-    hint = "Write the file again with compression zstd, and check that the copy is complete."
-    refuse("parquet.unreadable", f"{name}: got a file that {fault}, expected sound Parquet.", hint)
+def draft_descriptor(file: Path, dataset_id: str) -> dict[str, Json]:
+    """See :func:`sandbox.catalog.draft.drafted`.
 
-
-def _answer(said: bytes) -> Examined:
-    match _last(said):
-        case {"refused": {"code": str(code), "message": str(message), "hint": str(hint)}}:
-            refuse(code, message, hint)
-        case {
-            "examined": {"rows": int(rows), "bytes": int(size), "files": list(files), "statistics": dict(statistics)}
-        }:
-            return Examined(rows, size, tuple(FileEntry(**file) for file in files), statistics)
-    raise Unavailable("examiner.unavailable", "Files cannot be examined now.", hint="Nothing was kept; try again.")
-
-
-def _last(said: bytes) -> dict[str, Any]:
-    whole, _, _ = said.rpartition(b"\n")  # a child that dies may leave half a line
-    try:
-        answer = json.loads(whole.rpartition(b"\n")[2])
-    except ValueError:  # nothing said, or the words of a child that a file has taken over
-        return {}
-    return answer if isinstance(answer, dict) else {}
+    Raises:
+        Invalid: ``descriptor.invalid`` for the id, or ``parquet.*`` when the file cannot be listed.
+        Unavailable: see :meth:`sandbox.catalog.intake.Intake.examine`.
+    """
+    with _own_intake() as intake:
+        return draft.drafted(dataset_id, file.name, lambda: intake.columns(file))
 
 
 def manifest(descriptor: Descriptor, examined: Examined) -> dict[str, Json]:

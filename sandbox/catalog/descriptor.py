@@ -8,7 +8,7 @@
      "privacy_unit": "hanh_khach_pid", "min_group": 10, "update_frequency": "hang_quy",
      "columns": [{"name": "gia_ve_vnd", "type": "INTEGER", "sensitivity": "M", "nullable": false,
                   "meaning": {"vi": "…", "en": "…"}, "unit": "đồng", "exposed": true}],
-     "dimensions": [{"name": "gio", "expression": "extract(hour FROM len_xe_luc)"}]}
+     "dimensions": [{"name": "gio", "expression": "extract(hour FROM len_xe_luc)"}], "sort": ["gia_ve_vnd"]}
 """
 
 import re
@@ -37,6 +37,7 @@ TIMES: Final = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 WHOLE: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 TYPES: Final = ("BOOLEAN", *WHOLE, "FLOAT", "DOUBLE", "VARCHAR", *TIMES)
 """DuckDB's names of the types that may be listed, besides DECIMAL(p,s)."""
+MOST_COLUMNS: Final = 500
 MOST_DIGITS: Final = 38
 """Of a DECIMAL; Parquet knows longer ones, which DuckDB would make into a DOUBLE."""
 
@@ -73,6 +74,7 @@ class Descriptor:
     """A dataset in words. The provider is not among them: it is whoever signs the manifest.
 
     ``dimensions`` is complete: those the provider declared, then each Q or S column that is one by itself.
+    ``sort`` is how the exchange orders its copy of the rows.
     """
 
     id: DatasetId
@@ -88,6 +90,7 @@ class Descriptor:
     update_frequency: str
     columns: tuple[ColumnSpec, ...]
     dimensions: tuple[Dimension, ...]
+    sort: tuple[str, ...] = ()
 
     @property
     def exposed(self) -> tuple[Column, ...]:
@@ -102,11 +105,15 @@ class Descriptor:
 
 def describe(descriptor: Descriptor) -> dict[str, Json]:
     """The descriptor's document with every member written out, whose digest stands in the manifest."""
-    return {
+    document = {
         **asdict(descriptor),
         "columns": [asdict(column) for column in descriptor.columns],
         "dimensions": [asdict(dimension) for dimension in descriptor.dimensions],
+        "sort": list(descriptor.sort),
     }
+    if not descriptor.sort:  # digests that were signed before there was such a member stay as they are
+        del document["sort"]
+    return document
 
 
 def columns_in(expression: str, columns: tuple[ColumnSpec, ...]) -> tuple[ColumnSpec, ...]:

@@ -9,21 +9,21 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
+from io import FileIO, IOBase
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sandbox.catalog.descriptor import MOST_DIGITS
+from sandbox.catalog.descriptor import MOST_COLUMNS, MOST_DIGITS
 from sandbox.core.errors import Invalid
 
-CODECS: Final = ("UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4", "LZ4_RAW")
-"""Not BROTLI: its decoder in the engine writes out of bounds (CVE-2026-111497)."""
 MOST_ROWS: Final = 2**31
 BATCH_ROWS: Final = 65_536
 BATCH_BYTES: Final = 32 << 20
+LONGEST_TEXT: Final = 1 << 20
+"""Bytes of one text."""
 
 _PLAIN: Final = {"BOOLEAN": "BOOLEAN", "INT32": "INTEGER", "INT64": "BIGINT", "FLOAT": "FLOAT", "DOUBLE": "DOUBLE"}
 _WHOLE: Final = {8: "TINYINT", 16: "SMALLINT", 32: "INTEGER", 64: "BIGINT"}
@@ -61,27 +61,43 @@ def opened(path: Path) -> Iterator[FileIO]:
     Raises:
         Invalid: ``parquet.unreadable`` when it is no file, is empty, or turns out to be no sound Parquet.
     """
-    if not path.is_file():
-        refuse("parquet.unreadable", f"{path.name}: got no such file, expected Parquet.", "Check the name.")
-    if path.stat().st_size == 0:
-        refuse("parquet.unreadable", f"{path.name}: got an empty file, expected Parquet.", "Leave the file out.")
+    require_file(path)
     try:
         with FileIO(path) as content:
             yield content
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError):  # what pyarrow raises on unsound bytes
-        refuse(
-            "parquet.unreadable",
-            f"{path.name}: got a file that cannot be read to its end, expected sound Parquet.",
-            "Write the file again and check that the copy is complete.",
-        )
+        refuse_unreadable(path.name, "cannot be read to its end")
 
 
-def open_parquet(content: FileIO, texts: list[str] | None = None) -> Any:
+def require_file(path: Path) -> None:
+    """Be sure that there is a file with something in it.
+
+    Raises:
+        Invalid: ``parquet.unreadable``.
+    """
+    if not path.is_file():
+        refuse("parquet.unreadable", f"{path.name}: got no such file, expected Parquet.", "Check the name.")
+    if path.stat().st_size == 0:
+        refuse("parquet.unreadable", f"{path.name}: got an empty file, expected Parquet.", "Leave the file out.")
+
+
+def refuse_unreadable(name: str, fault: str) -> NoReturn:
+    """Refuse a file that ``fault``, such as "cannot be read to its end".
+
+    Raises:
+        Invalid: ``parquet.unreadable``.
+    """
+    hint = "Write the file again with compression zstd, and check that the copy is complete."
+    refuse("parquet.unreadable", f"{name}: got a file that {fault}, expected sound Parquet.", hint)
+
+
+def open_parquet(content: IOBase, texts: list[str] | None = None) -> Any:
     """Open a file for reading in batches, the columns ``texts`` as dictionaries."""
     return pq.ParquetFile(
         content,
         read_dictionary=texts,
         buffer_size=1 << 20,  # else a whole column chunk is read at once
+        pre_buffer=False,
         page_checksum_verification=True,
         arrow_extensions_enabled=False,
     )
@@ -93,6 +109,9 @@ def fields(file: Any, name: str) -> tuple[Field, ...]:
     Raises:
         Invalid: ``parquet.mismatch`` when it has none, one twice, or one that cannot be listed.
     """
+    if len(file.schema) > MOST_COLUMNS:
+        sentence = f"{name}: got {len(file.schema)} columns, expected at most {MOST_COLUMNS}."
+        refuse("parquet.mismatch", sentence, "Split the table, or leave columns out.")
     found = tuple(_field(file.schema.column(index), name) for index in range(len(file.schema)))
     if not found:
         refuse(
@@ -143,30 +162,14 @@ def type_of(column: Any) -> tuple[str | None, str]:
     return None, logical["Type"]
 
 
-def check_chunks(file: Any, name: str) -> None:
-    """Look at how each column chunk is stored, before any is decoded.
+def batches(file: Any, widest: int = 1) -> Iterator[Any]:
+    """The rows in batches of bounded size, each checked to be sound (lengths, offsets, UTF-8).
 
-    Raises:
-        Invalid: ``parquet.refused_codec``, or ``parquet.unreadable`` for a chunk that lies in another file.
+    ``widest`` is what the widest rows take; the file's own words on that are taken only where they say more.
     """
-    for group in range(file.metadata.num_row_groups):
-        row_group = file.metadata.row_group(group)
-        for index in range(row_group.num_columns):
-            chunk = row_group.column(index)
-            if chunk.compression not in CODECS:
-                sentence = f"{name}: column {chunk.path_in_schema} is compressed with {chunk.compression}"
-                hint = "Write the file again with compression zstd."
-                refuse("parquet.refused_codec", f"{sentence}, expected one of {', '.join(CODECS)}.", hint)
-            if chunk.file_path:
-                sentence = f"{name}: column {chunk.path_in_schema} points to another file, expected its values."
-                refuse("parquet.unreadable", sentence, "Write the table as Parquet files that stand alone.")
-
-
-def batches(file: Any) -> Iterator[Any]:
-    """The rows in batches of bounded size, each checked to be sound (lengths, offsets, UTF-8)."""
     groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-    widest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=1)
-    rows = max(1, min(BATCH_ROWS, BATCH_BYTES // max(widest, 1)))
-    for batch in file.iter_batches(batch_size=rows):
+    declared = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=1)
+    rows = max(1, min(BATCH_ROWS, BATCH_BYTES // max(widest, declared, 1)))
+    for batch in file.iter_batches(batch_size=rows, use_threads=False):
         batch.validate(full=True)
         yield batch

@@ -7,6 +7,7 @@ from sandbox.catalog import members as read
 from sandbox.catalog.descriptor import (
     DATA_CLASSES,
     FREQUENCIES,
+    MOST_COLUMNS,
     MOST_DIGITS,
     ORIGINS,
     SENSITIVITIES,
@@ -22,7 +23,7 @@ from sandbox.core.errors import Invalid
 from sandbox.core.terms import Dimension
 
 MOST_BYTES: Final = 1 << 20
-MOST_COLUMNS: Final = 500
+MOST_SORT: Final = 8
 LARGEST_GROUP: Final = 100_000
 _DECIMAL: Final = re.compile(r"DECIMAL\(([1-9]\d?),(0|[1-9]\d?)\)", re.ASCII)
 
@@ -43,7 +44,7 @@ def read_descriptor(content: bytes) -> Descriptor:
 
 
 def _descriptor(document: dict[str, Json]) -> Descriptor:
-    given = read.object_of(document, "The descriptor", Descriptor.__slots__)
+    given = read.object_of(document, "The descriptor", Descriptor.__slots__, optional=("sort",))
     method = given["deidentification"]
     columns = _columns(given["columns"])
     unit = _unit(given["privacy_unit"], columns)
@@ -61,6 +62,7 @@ def _descriptor(document: dict[str, Json]) -> Descriptor:
         update_frequency=read.choice(given["update_frequency"], "update_frequency", FREQUENCIES),
         columns=columns,
         dimensions=_dimensions(given["dimensions"], columns),
+        sort=_sort(given.get("sort", []), columns),
     )
 
 
@@ -115,6 +117,14 @@ def _min_group(value: Json, unit: str | None) -> int | None:
     if value is not None:
         read.expect("min_group", value, "null, because there is no privacy_unit")
     return None
+
+
+def _sort(value: Json, columns: tuple[ColumnSpec, ...]) -> tuple[str, ...]:
+    open_ = [column.name for column in columns if column.exposed]  # an order tells of the column that made it
+    names = [name for name in read.list_of(value, "sort", MOST_SORT) if isinstance(name, str) and name in open_]
+    if names != value or len({*names}) != len(names):
+        read.expect("sort", value, f"at most {MOST_SORT} names of exposed columns, each once")
+    return tuple(names)
 
 
 def _dimensions(value: Json, columns: tuple[ColumnSpec, ...]) -> tuple[Dimension, ...]:

@@ -1,8 +1,16 @@
-"""The shelf: datasets' bytes by digest, each file whole and unchangeable or not there at all."""
+"""The shelf: datasets' bytes by digest, each file whole and unchangeable or not there at all.
+
+What the provider signed lies under its digest, as evidence. Beside it lies the exchange's own layout of the same rows,
+named by the original's digest and by its own, and only that is read for extracts.
+"""
 
 import hashlib
 import os
+import shutil
+import stat
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,12 +21,16 @@ _CHUNK: Final = 1 << 20
 
 
 class Shelf:
-    """Files under ``root/sha256/<hex>.parquet``. What has such a name has been written and hashed to its end."""
+    """Files under ``root/sha256/<hex>.parquet``, layouts under ``<hex>-<own hex>.parquet``.
+
+    What has such a name has been written and hashed to its end.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._files = root / "sha256"
         self._files.mkdir(parents=True, exist_ok=True)
+        self._layouts: dict[Digest, Path] = {}
 
     def put(self, source: Path, expected: Digest) -> Path:
         """Copy a file onto the shelf under the digest it must have, and return its place.
@@ -36,7 +48,10 @@ class Shelf:
             raise Invalid("parquet.unreadable", f"{source.name}: the file cannot be opened.", hint=hint) from None
         with content:
             if place.is_file() and place.stat().st_size == os.fstat(content.fileno()).st_size:
-                return place  # a file of that name is whole; another version shares it
+                # Another version shares it; a file that is only said to be it would bring a layout along for both.
+                if "sha256:" + hashlib.file_digest(content, "sha256").hexdigest() != expected:
+                    raise _tampered(expected)
+                return place
             try:
                 return self._copy(content, place, expected)
             except OSError:
@@ -82,22 +97,96 @@ class Shelf:
             Tampered: ``tampered.dataset`` when the disk gives other bytes than were put.
         """
         place = self.path(digest)
-        with place.open("rb") as content:
-            if "sha256:" + hashlib.file_digest(content, "sha256").hexdigest() != digest:
-                raise _tampered(digest)
+        if f"sha256:{_hash(place)}" != digest:
+            raise _tampered(digest)
         return place
 
-    def sweep(self) -> int:
-        """Remove what interrupted copies left, and count it. Only at start: a copy under way would be lost."""
-        parts = list(self._root.glob("part-*"))
+    @contextmanager
+    def workshop(self) -> Iterator[Path]:
+        """A folder to make layouts in; what a crash leaves of it, :meth:`sweep` removes."""
+        folder = Path(tempfile.mkdtemp(prefix="part-", dir=self._root)).resolve()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, original: Digest, made: Path) -> Path:
+        """Give a finished layout of an original its name, durably; an older layout of it goes.
+
+        Raises:
+            Unavailable: ``shelf.unwritable``.
+        """
+        self._place(original)
+        try:
+            kept = self._kept(original, made)
+        except OSError:
+            hint = "Look at the exchange's disk: space, rights. Nothing was kept; try again."
+            raise Unavailable("shelf.unwritable", "The shelf does not take the file.", hint=hint) from None
+        self._layouts[original] = kept
+        for older in self._found(original):
+            if older != kept:
+                older.unlink(missing_ok=True)
+        return kept
+
+    def _kept(self, original: Digest, made: Path) -> Path:
+        descriptor = os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # what a child left may be anything
+        with os.fdopen(descriptor, "rb") as content:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise FileNotFoundError
+            os.fchown(descriptor, os.geteuid(), os.getegid())  # a stranger made it
+            os.fchmod(descriptor, 0o444)
+            own = hashlib.file_digest(content, "sha256").hexdigest()
+            os.fsync(descriptor)
+        kept = self._files / f"{original.removeprefix('sha256:')}-{own}.parquet"
+        if not (kept.is_file() and _hash(kept) == own):  # who reads it may open this very file alone, not another
+            made.replace(kept)
+            _sync(self._files)
+        return kept
+
+    def layout(self, original: Digest) -> Path | None:
+        """Where an original's layout is, if there is one."""
+        self._place(original)
+        known = self._layouts.get(original)
+        if known is None or not known.is_file():
+            found = self._found(original)
+            if not found:
+                return None
+            known = self._layouts[original] = found[0]
+        return known
+
+    def _found(self, original: Digest) -> list[Path]:
+        return sorted(self._files.glob(f"{original.removeprefix('sha256:')}-*.parquet"))
+
+    def verify_layout(self, layout: Path) -> None:
+        """Hash a layout again.
+
+        Raises:
+            Tampered: ``tampered.dataset`` when the disk gives other bytes than were kept.
+        """
+        if _hash(layout) != layout.stem.rpartition("-")[2]:
+            hint = "The operator removes that copy; it is made again from the signed file."
+            raise Tampered("tampered.dataset", "The exchange's copy of a file is not what was made.", hint=hint)
+
+    def sweep(self, older: Callable[[float], bool] = lambda _: True) -> int:
+        """Remove what interrupted copies left, and count it.
+
+        ``older`` says of a file's time in seconds since 1970 whether nobody can still be at work on it; without it all
+        goes, and a copy under way would be lost.
+        """
+        parts = [part for part in self._root.glob("part-*") if older(part.stat().st_mtime)]
         for part in parts:
-            part.unlink(missing_ok=True)
+            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
         return len(parts)
 
     def _place(self, digest: Digest) -> Path:
         if not DIGEST.fullmatch(digest):  # "sha256:../.." must not lead off the shelf
             raise _missing()
         return self._files / f"{digest.removeprefix('sha256:')}.parquet"
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _missing() -> NotFound:

@@ -116,10 +116,12 @@ def _shown(value: Any) -> Json:
 
 
 def _time(value: Any) -> str | None:
+    if zoned := pa.types.is_timestamp(value.type) and value.type.tz is not None:
+        value = value.cast(pa.timestamp("us"))  # in UTC; a zone's table is a file, which a jailed reader may not open
     try:
         moment = value.as_py()
     except (ValueError, OverflowError):  # beyond the year 9999, where Arrow's own text is silently another instant
         return None
     if not isinstance(moment, datetime):
         return str(moment)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec="microseconds") + ("Z" if zoned else "")

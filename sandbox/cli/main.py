@@ -15,6 +15,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("sandbox.cli.demo:demo", "Run a whole pilot exchange on this machine and verify its log."),
     "init": ("sandbox.cli.operator:init", "Make a new exchange in a folder."),
     "serve": ("sandbox.cli.operator:serve", "Serve an exchange over HTTP."),
+    "doctor": ("sandbox.cli.doctor:doctor", "Show on this machine that the jail holds, and what it lacks."),
     "migrate": ("sandbox.cli.operator:migrate", "Bring an exchange's database to this program's schema."),
     "participants": ("sandbox.cli.operator:participants", "Admit participants and list them."),
     "tokens": ("sandbox.cli.operator:tokens", "Create API tokens."),

@@ -38,6 +38,7 @@ def serve(home: Path | None, host: str | None, port: int | None) -> None:
 
     settings = say.settings_of(home)
     with build(settings) as exchange:
+        exchange.house.engine.require_isolation()
         address = host or settings.host, port or settings.port
         say.done(f"serving {settings.home} at http://{address[0]}:{address[1]}  (see /v1/datasets, /openapi.json)")
         # uvicorn's access log would print query strings; SQL never stands in a URL, and none of this is logged

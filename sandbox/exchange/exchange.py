@@ -182,7 +182,7 @@ class Exchange:
             "database": self._try(self._probe_database),
             "log": self._try(lambda: f"{self._head_size()} entries"),
             "policy": self._try(self._probe_policy),
-            "engine": self._try(lambda: self.house.engine.isolation),
+            "engine": self._try(self.house.engine.require_isolation),
         }
 
     def _probe_database(self) -> str:

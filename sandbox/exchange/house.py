@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from sandbox.audit.events import EventType
 from sandbox.audit.log import Log
+from sandbox.catalog.intake import Intake
 from sandbox.catalog.shelf import Shelf
 from sandbox.contracts import participants, registry
 from sandbox.contracts.agreement import Agreement
@@ -34,6 +35,7 @@ class House:
     database: Database
     log: Log
     shelf: Shelf
+    intake: Intake
     policy: DecisionPoint
     engine: Engine
     exchange_key: SigningKey

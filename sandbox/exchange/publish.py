@@ -1,14 +1,14 @@
-"""Publishing a dataset version: signed manifest, files examined, policy, files on the shelf, entry."""
+"""Publishing a dataset version: signed manifest, files examined and written anew, policy, the shelf, entry."""
 
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sandbox.audit.events import EventType
 from sandbox.catalog import dataset, listing
-from sandbox.catalog.dataset import Descriptor, Examined
+from sandbox.catalog.dataset import Descriptor, Examined, FileEntry
+from sandbox.catalog.intake import Taken
 from sandbox.catalog.listing import DatasetVersion
 from sandbox.contracts import participants
 from sandbox.core.canonical import Json
@@ -48,8 +48,10 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
         provider = participants.participant(connection, next(owner for owner in owners if owner))
     # (2) Are the files what the descriptor and the manifest say?
     descriptor = dataset.read_descriptor(descriptor_bytes)
-    with _taken(house, files) as copies:
-        examined = dataset.examine(descriptor, copies)
+    house.engine.require_isolation()  # the intake's children come from the same jail
+    with _taken(house, files) as copies, house.shelf.workshop() as folder:
+        taken = house.intake.rewrite(descriptor, copies, folder)
+        examined = taken.examined
         # (3) May it be listed?
         _decide(house, provider, descriptor, examined, signed)
         if signed.document != dataset.manifest(descriptor, examined):
@@ -60,8 +62,7 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
                 reasons=("LIST-08",),
             )
         # (4) Bytes first: a crash after this leaves files that no row names, never a row without its files.
-        for path, entry in zip(copies, examined.files, strict=True):
-            house.shelf.put(path, entry.digest)
+        _shelve(house, descriptor, copies, taken)
     version = DatasetVersion(
         digest=signed.digest,
         dataset=descriptor.id,
@@ -78,11 +79,26 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
     return version
 
 
+def _shelve(house: House, descriptor: Descriptor, copies: Sequence[Path], taken: Taken) -> None:
+    for path, layout, entry in zip(copies, taken.layouts, taken.examined.files, strict=True):
+        house.shelf.put(path, entry.digest)
+        if len(copies) > 1 and house.shelf.layout(entry.digest):
+            _shelve_alone(house, descriptor, path, entry)
+        else:
+            house.shelf.keep(entry.digest, layout)
+
+
+def _shelve_alone(house: House, descriptor: Descriptor, path: Path, entry: FileEntry) -> None:
+    """Of a file that another version has too: a file beside it could have taken over the child that wrote for both."""
+    with house.shelf.workshop() as folder:
+        house.shelf.keep(entry.digest, house.intake.rewrite(descriptor, [path], folder).layouts[0])
+
+
 @contextmanager
 def _taken(house: House, files: Sequence[Path]) -> Iterator[list[Path]]:
     """Copies that the provider cannot write any more, so that what is examined is what is shelved."""
-    with TemporaryDirectory(prefix="publishing-", dir=house.settings.home) as folder:
-        copies = [Path(folder) / str(number) / path.name for number, path in enumerate(files)]
+    with house.shelf.workshop() as folder:
+        copies = [folder / str(number) / path.name for number, path in enumerate(files)]
         for path, copy in zip(files, copies, strict=True):
             if path.is_file():  # whatever else it is, the examination says so
                 copy.parent.mkdir()

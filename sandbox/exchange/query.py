@@ -13,6 +13,7 @@ from sandbox.contracts.agreement import Agreement
 from sandbox.core.clock import new_id
 from sandbox.core.errors import AgreementRefused, Conflict, Invalid, SandboxError, Tampered
 from sandbox.core.terms import EntryId, Participant, QueryId, Vnd
+from sandbox.exchange import layouts
 from sandbox.exchange.case import Case, QueryRequest
 from sandbox.exchange.decide import decide
 from sandbox.exchange.grants import Grant, grant_of
@@ -169,10 +170,9 @@ def _job(house: House, case: Case, facts: Facts, decision: Decision) -> Job:
 
 
 def _extract(house: House, case: Case, grant: Grant) -> Path:
-    sources = tuple(house.shelf.path(file.digest) for file in grant.version.files)
+    sources = layouts.layouts(house, grant.version)
     if not find(house.extracts, extract_name(grant.scope, grant.relation.columns, sources)):
-        for file in grant.version.files:  # about to be read: are these still the bytes that the provider signed?
-            house.shelf.verify(file.digest)
+        layouts.verify(house, grant.version)  # about to be read
     extract = house.engine.extract(grant.scope, grant.relation.columns, sources, house.extracts, case.buyer.id)
     case.extracts[grant.agreement.id] = f"sha256:{digest_in(extract)}"
     return extract

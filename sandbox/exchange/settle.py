@@ -62,7 +62,7 @@ def _uses(agreement: Agreement, day: str) -> list[tuple[str, int]]:
 def refuse(house: House, case: Case, refusal: SandboxError) -> None:
     """Record a refusal, and note on the error under which id it stands."""
     entry, at = house.new_entry(), house.now()
-    clear = case.clear() | {"code": refusal.code, "reasons": list(refusal.reasons)}
+    clear = case.clear() | {"code": refusal.code, "reasons": list(refusal.reasons), "isolation": house.engine.reached}
     if case.decision is not None:
         clear["policy"] = {"bundle": case.decision.policy, "decision": "allow" if case.decision.allow else "deny"}
 
@@ -79,6 +79,7 @@ def fail(house: House, query: QueryId, uses: list[str], failure: BaseException) 
     entry = house.new_entry()
     known = failure if isinstance(failure, SandboxError) else SandboxError("run.interrupted", "")
     clear: dict[str, Json] = {"query": query, "code": known.code, "reasons": list(known.reasons)}
+    clear["isolation"] = house.engine.reached
 
     def write(tx: Transaction) -> None:
         runs.finish(tx, query, "failed", entry)
@@ -107,6 +108,7 @@ def settle(house: House, case: Case, released: Released, uses: list[str]) -> Ent
         "vnd": int(quote.total) if quote else 0,
     }
     clear = case.clear() | {"meter": meter, "groups_withheld": released.groups_withheld}
+    clear["isolation"] = house.engine.reached
     sealed = case.sealed() | {"result": {"sha256": released.spool.digest, "media": ARROW}}
 
     def write(tx: Transaction) -> None:

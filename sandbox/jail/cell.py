@@ -119,6 +119,11 @@ class Cell:
                 os.close(descriptor)
 
 
+def message(cell: Cell, turn: Turn, bounds: Bounds) -> bytes:
+    """The whole of a short message; raises :class:`Ended`."""
+    return io.BufferedReader(Answer(cell, turn, bounds)).read()
+
+
 class Answer(io.RawIOBase):
     """The bytes of one message of a child, read while it works and never without looking after it.
 

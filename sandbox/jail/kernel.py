@@ -10,7 +10,7 @@ import errno
 import os
 import resource
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -160,39 +160,3 @@ def _prctl(option: int, *values: object) -> None:
 def _checked(result: int) -> None:
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
-def denied() -> list[str]:
-    """What this process tried in vain just now: to read, to write, to reach the network, to become two."""
-    attempts: dict[str, Callable[[], None]] = {
-        "read": lambda: os.close(os.open("/etc/passwd", os.O_RDONLY)),
-        "write": lambda: os.close(os.open("/dev/null", os.O_WRONLY)),  # leaves nothing behind where it succeeds
-        "socket": lambda: _checked(_libc.socket(2, 1, 0)),
-        "fork": _fork,
-        "user": _become_root,
-    }
-    return [name for name, attempt in attempts.items() if _refused(attempt)]
-
-
-def _refused(attempt: Callable[[], None]) -> bool:
-    try:
-        attempt()
-    except PermissionError:
-        return True
-    except OSError:  # it failed for another reason, which is no proof
-        return False
-    return False
-
-
-def _become_root() -> None:
-    """The exchange's own user is what a child should not be; one that never was root has nothing to become."""
-    if os.getuid() < _NOBODY:
-        return
-    os.setresuid(0, 0, 0)
-
-
-def _fork() -> None:
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)

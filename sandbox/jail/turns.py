@@ -8,6 +8,7 @@ wait; it is held up, not ended.
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Self
 
@@ -19,6 +20,11 @@ _ENTRY: Final = 0.001
 _SHORTEST: Final = 0.02
 _MOST_REMEMBERED: Final = 4096
 _LONGEST_RETRY: Final = 30
+_TICK: Final = 0.05
+
+
+class Stopped(Exception):
+    """Nobody waits for the work any more."""
 
 
 class Turns:
@@ -158,6 +164,20 @@ class Turn:
     def requeue(self) -> None:
         """Make room and wait again."""
         self._turns.requeue(self)
+
+    def begin_within(self, patience: float, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Wait for this one's turn.
+
+        Raises:
+            Busy: ``engine.busy``, it does not come within ``patience`` seconds.
+            Stopped: nobody waits for the work any more.
+        """
+        until = time.monotonic() + patience
+        while not self.wait(_TICK):
+            if cancelled():
+                raise Stopped
+            if time.monotonic() > until:
+                raise busy(self._turns.retry_after())
 
     def wait(self, seconds: float) -> bool:
         """Wait so long at most; answers whether it is this one's turn."""

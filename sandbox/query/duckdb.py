@@ -1,10 +1,9 @@
 """DuckDB as the exchange's query engine: every question is a job for a jailed child, and its answer is not believed."""
 
-import io
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -12,31 +11,31 @@ from typing import Any, Final
 from sandbox.core.clock import Clock, SystemClock, day_of
 from sandbox.core.errors import Invalid, QueryRefused, SandboxError, Unavailable
 from sandbox.core.terms import Column, Scope
-from sandbox.jail.cell import Answer, Bounds, Cell, Ended
+from sandbox.jail.cell import Answer, Bounds, Cell, Ended, message
 from sandbox.jail.jail import Jail
-from sandbox.jail.turns import Turn, Turns, busy
+from sandbox.jail.turns import Stopped, Turn, Turns, busy
 from sandbox.query import extracts, views
 from sandbox.query.analysis import LONGEST_SQL
-from sandbox.query.answers import LONGEST_LINE, RULES, cancelled, facts_of, words_of
+from sandbox.query.answers import LONGEST_LINE, RULES, cancelled, words_of
+from sandbox.query.checker import Checkers
 from sandbox.query.engine import Facts, Job, Relation
 from sandbox.query.outcome import RunOutcome
 from sandbox.query.sessions import Session, Sessions
-from sandbox.query.spares import Spares
 
 MODULES: Final = ("sandbox.query.worker",)
-_LONGEST_ANSWER: Final = 4 << 20
 _CHECKER_MB: Final = 512
 _LAYERS: Final = {"uid": {"user"}, "landlock": {"read", "write"}, "seccomp": {"socket", "fork"}}
 """A layer counts when the probe was denied all this."""
+_AT_ONCE: Final = 0.25
+"""Seconds in which it shows that a worker was dead already."""
 _PROBE_SECONDS: Final = 20
-_MOST_FACTS: Final = 4096
-_TICK: Final = 0.05
 
 
 class JailedEngine:
     """The engine behind a zygote; ``isolation`` says how its children are shut in.
 
-    At most ``workers`` jobs run at once, by turns; a job waits, or is held up, at most ``patience`` seconds.
+    At most ``workers`` jobs run at once, by turns; a job waits, or is held up, at most ``patience`` seconds. A ``jail``
+    that is given knows :data:`MODULES`, and ends with the engine. Without the layers ``required`` nothing runs.
     """
 
     def __init__(
@@ -51,22 +50,24 @@ class JailedEngine:
         memory_mb: int = 0,
         most_waiting: int = 256,
         idle_seconds: float = 60,
+        jail: Jail | None = None,
+        required: Collection[str] = (),
     ) -> None:
         most = workers or 2 * (os.cpu_count() or 1)
         self._clock = clock or SystemClock()
         self._patience = patience
-        self._analyse = {"seconds": analyse_seconds, "memory_mb": _CHECKER_MB}
         self._extract = {"seconds": extract_seconds, "memory_mb": extract_memory_mb, "file_mb": 1 << 16}
         self._turns = Turns(most, most_waiting)
-        together = memory_mb or _half_of_the_machine()
-        self._jail = Jail(MODULES, together)
+        together = memory_mb or half_of_the_machine()
+        self._jail = jail or Jail(MODULES, together)
         self._sessions = Sessions(2 * most, idle_seconds, together // 4)
-        self._spares = Spares(most, self._checker)
+        check = {"seconds": analyse_seconds, "memory_mb": _CHECKER_MB}
+        self._checkers = Checkers(self._turns, patience, check, lambda: self._begun("analyse", {"limits": check}))
         self._makers = extracts.Makers()
         self._seen = extracts.Seen()
-        self._facts: OrderedDict[tuple[object, ...], Facts] = OrderedDict()
         self._probing = threading.Lock()
         self._isolation = ""
+        self._required = frozenset(required)
 
     @property
     def isolation(self) -> str:
@@ -79,11 +80,25 @@ class JailedEngine:
             self._isolation = self._isolation or self._probe()
             return self._isolation
 
+    @property
+    def reached(self) -> str:
+        """See :class:`sandbox.query.engine.Engine`."""
+        return self._isolation or "untried"
+
+    def require_isolation(self) -> str:
+        """See :class:`sandbox.query.engine.Engine`."""
+        reached = self.isolation
+        if not self._required <= set(reached.split("+")):
+            raise Unavailable(
+                "engine.isolation",
+                f"The jail reaches {reached}, and {'+'.join(sorted(self._required))} is required; nothing runs.",
+                hint="The operator runs sandbox doctor, and does what it advises or sets require_isolation.",
+            )
+        return reached
+
     def _probe(self) -> str:
         limits = {"seconds": _PROBE_SECONDS, "memory_mb": _CHECKER_MB}
-        with Turns(1).join(
-            ""
-        ) as turn:  # not one of the queries' turns: the first of them may hold the last while it asks
+        with Turns(1).join("") as turn:  # not a turn of the queries: the first of them may hold the last, and ask
             try:
                 words = words_of(self._asked("probe", {"limits": limits}, turn, LONGEST_LINE))
             except Ended:
@@ -96,46 +111,14 @@ class JailedEngine:
 
     def close(self) -> None:
         """End the zygote and its children; a closed engine stays closed."""
-        self._spares.close()
+        self._checkers.close()
         self._sessions.close()
         self._jail.close()
 
     def analyse(self, sql: str, relations: Sequence[Relation], owner: str = "") -> Facts:
         """See :class:`sandbox.query.engine.Engine`. Answers are remembered for the owner and the day."""
         _readable(sql)
-        today = day_of(self._clock.now()).isoformat()
-        key = (owner, today, sql, *relations)
-        if (known := self._facts.get(key)) is not None:
-            return known
-        job = {"sql": sql, "today": today, "relations": [_as_job(relation) for relation in relations]}
-        facts = facts_of(self._checked(job, owner), {relation.name for relation in relations})
-        self._facts[key] = facts
-        if len(self._facts) > _MOST_FACTS:
-            self._facts.popitem(last=False)
-        return facts
-
-    def _checked(self, job: Mapping[str, Any], owner: str) -> bytes:
-        with self._turns.join(owner) as turn:
-            self._wait(turn)
-            cell = self._spares.take()
-            try:
-                cell.send(job)
-                return _message(cell, turn, self._bounds(self._analyse, _LONGEST_ANSWER))
-            except Ended as end:
-                if end.why == "busy":
-                    raise busy(self._turns.retry_after()) from None
-                raise QueryRefused(  # killed, crashed, or met by a form of SQL that the gate does not know
-                    "query.too_large",
-                    "The query could not be read within the limits.",
-                    hint="Write a smaller and plainer query.",
-                    reasons=RULES["query.too_large"],
-                ) from None
-            finally:
-                cell.close()
-
-    def _checker(self) -> Cell:
-        _ = self.isolation  # known, and so recorded, before the first job
-        return self._begun("analyse", {"limits": self._analyse})
+        return self._checkers.facts(sql, relations, day_of(self._clock.now()).isoformat(), owner)
 
     def extract(
         self, scope: Scope, columns: tuple[Column, ...], sources: tuple[Path, ...], directory: Path, owner: str = ""
@@ -157,25 +140,32 @@ class JailedEngine:
         owner: str,
     ) -> Path:
         real = tuple(_real(source) for source in sources)
-        sql = views.extract_sql(scope, columns, real)
         with extracts.Workshop(directory) as shop, self._turns.join(owner) as turn:
-            job = {
-                "sql": sql,
+            taken = {
+                "sql": views.granted_sql(scope, columns, real, shop.granted),
                 "sources": [str(source) for source in real],
-                "folder": str(shop.folder),
-                "target": str(shop.target),
-                "limits": self._extract,
+                "target": str(shop.granted),
             }
-            self._wait(turn)
-            try:
-                said = words_of(self._asked("extract", job, turn, LONGEST_LINE))
-            except Ended as end:
-                said = {"status": end.why}
-            if said.get("status") == "busy":
-                raise busy(self._turns.retry_after())
-            if said.get("status") != "done" or not shop.target.is_file():
-                raise _unprepared()
+            made = {
+                "sql": views.extract_sql(columns, shop.granted),
+                "granted": str(shop.granted),
+                "target": str(shop.target),
+            }
+            turn.begin_within(self._patience)
+            for kind, job in (("grant", taken), ("extract", made)):
+                self._done_in(shop, kind, job, turn)
             return shop.keep(name)
+
+    def _done_in(self, shop: extracts.Workshop, kind: str, job: Mapping[str, Any], turn: Turn) -> None:
+        try:
+            document = {**job, "folder": str(shop.folder), "limits": self._extract}
+            said = words_of(self._asked(kind, document, turn, LONGEST_LINE))
+        except Ended as end:
+            said = {"status": end.why}
+        if said.get("status") == "busy":
+            raise busy(self._turns.retry_after())
+        if said.get("status") != "done" or not Path(job["target"]).is_file():
+            raise _unprepared()
 
     def run(self, job: Job) -> RunOutcome:
         """See :class:`sandbox.query.engine.Engine`."""
@@ -185,15 +175,31 @@ class JailedEngine:
             for path in paths:
                 self._seen.require(path)
         key = (job.owner, job.policy, *limits.values(), *sorted((name, *paths) for name, paths in files.items()))
-        max_rows = job.limits.max_rows + 1  # one more may say that groups were withheld
         turn = self._turns.join(job.owner)
         try:
-            self._wait(turn, job)
+            turn.begin_within(self._patience, job.cancelled)
             session = self._sessions.take(key, lambda: self._begun("run", {"limits": limits, "files": files}))
+            outcome, sent = self._outcome(job, session, turn), time.monotonic()
+            # a worker that died while it idled did not die of this query
+            if session.jobs and not outcome.began() and time.monotonic() - sent < _AT_ONCE:
+                session.cell.close()
+                session = Session(key, self._begun("run", {"limits": limits, "files": files}))
+                outcome = self._outcome(job, session, turn)
+        except Stopped:
+            turn.leave()
+            raise cancelled() from None
         except BaseException:
             turn.leave()
             raise
-        answer = Answer(session.cell, turn, self._bounds(limits, job.limits.max_bytes + 2 * LONGEST_LINE, job))
+        return outcome
+
+    def _outcome(self, job: Job, session: Session, turn: Turn) -> RunOutcome:
+        limits = job.limits
+        max_rows = limits.max_rows + 1  # one more may say that groups were withheld
+        bounds = Bounds(
+            limits.seconds, self._patience, limits.memory_mb, limits.max_bytes + 2 * LONGEST_LINE, job.cancelled
+        )
+        answer = Answer(session.cell, turn, bounds)
         outcome = RunOutcome(answer, session.cell.how_it_ended, max_rows, self._done(session, turn))
         document = {"sql": job.sql, "min_group": job.min_group, "max_rows": max_rows}
         return outcome.asked(lambda: session.cell.send(document))
@@ -212,20 +218,9 @@ class JailedEngine:
         """Kill the idle workers of a participant, whose agreements or rights have changed."""
         self._sessions.retire(lambda key: key[0] == owner)
 
-    def _bounds(self, limits: Mapping[str, int], most_bytes: int, job: Job | None = None) -> Bounds:
-        asked = job.cancelled if job else lambda: False
-        return Bounds(limits["seconds"], self._patience, limits["memory_mb"], most_bytes, asked)
-
-    def _wait(self, turn: Turn, job: Job | None = None) -> None:
-        waited = 0.0
-        while not turn.wait(_TICK):
-            waited += _TICK
-            if job and job.cancelled():
-                raise cancelled()
-            if waited > self._patience:
-                raise busy(self._turns.retry_after())
-
     def _begun(self, kind: str, setup: Mapping[str, Any]) -> Cell:
+        if kind != "probe":  # every child of the engine comes by here
+            self.require_isolation()
         cell = self._jail.fork(kind)
         try:
             cell.send(setup)
@@ -236,7 +231,8 @@ class JailedEngine:
 
     def _asked(self, kind: str, job: Mapping[str, Any], turn: Turn, most_bytes: int) -> bytes:
         with _closing(self._begun(kind, job)) as cell:
-            return _message(cell, turn, self._bounds(job["limits"], most_bytes))
+            limits = job["limits"]
+            return message(cell, turn, Bounds(limits["seconds"], self._patience, limits["memory_mb"], most_bytes))
 
 
 @contextmanager
@@ -247,11 +243,8 @@ def _closing(cell: Cell) -> Iterator[Cell]:
         cell.close()
 
 
-def _message(cell: Cell, turn: Turn, bounds: Bounds) -> bytes:
-    return io.BufferedReader(Answer(cell, turn, bounds)).read()
-
-
-def _half_of_the_machine() -> int:
+def half_of_the_machine() -> int:
+    """Megabytes: what all children together may take unless it is said otherwise."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 21
 
 
@@ -285,13 +278,3 @@ def _unprepared() -> SandboxError:
         "What the contract grants could not be prepared.",
         hint="The operator sees to it; nothing was charged.",
     )
-
-
-def _as_job(relation: Relation) -> dict[str, Any]:
-    return {
-        "name": relation.name,
-        "columns": views.checked(relation.columns),
-        "dimensions": [[dimension.name, dimension.expression] for dimension in relation.dimensions],
-        "unit": relation.unit,
-        "nullable": list(relation.nullable),
-    }

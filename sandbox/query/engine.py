@@ -125,6 +125,19 @@ class Engine(Protocol):
         """How far the engine is shut in, such as ``process``; it stands in the log."""
         ...
 
+    @property
+    def reached(self) -> str:
+        """The isolation that was found, or ``untried`` when nothing has run yet; asks nobody."""
+        ...
+
+    def require_isolation(self) -> str:
+        """The isolation, if it is as far as it must be.
+
+        Raises:
+            Unavailable: ``engine.isolation`` when it is not, and then nothing runs; ``engine.unreachable``.
+        """
+        ...
+
     def analyse(self, sql: str, relations: Sequence[Relation], owner: str = "") -> Facts:
         """What a query touches; ``owner`` asks, whose turn it takes.
 

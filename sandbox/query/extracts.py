@@ -64,6 +64,7 @@ class Workshop:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.folder = directory.resolve() / f"{secrets.token_hex(8)}{_PART}"
+        self.granted = self.folder / "granted.parquet"
         self.target = self.folder / f"made{SUFFIX}"
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sandbox.query import functions
-from sandbox.query.nodes import Node, arguments, call_name, cast, column_of, integer, literal, text, walk
+from sandbox.query.nodes import Node, arguments, call_name, cast, column_of, folded, integer, literal, text, walk
 from sandbox.query.refusal import refuse
 
 
@@ -39,11 +39,17 @@ _TYPES: Final = {"timestamp with time zone", "time with time zone"} | _set(
     guid json list map struct row null"""
 )
 """Without ``array`` (a known crash of the engine), ENUM, UNION, VARIANT, BIT and GEOMETRY."""
+_LITERALS: Final = _set("INTEGER NUMERIC STRING BOOLEAN NULL_LITERAL HEX")
+_WIDEST: Final = "340282366920938463463374607431768211455"
+"""The largest whole number that has one of the types above."""
 SESSION_WORDS: Final = _set(
     """user session_user current_user current_role current_schema current_catalog current_time current_timestamp
     localtime localtimestamp"""
 )
 """Bare names that the engine takes for a call when no column has them."""
+_TODAY: Final = "current_date"
+CATALOGUE: Final = ("duckdb_", "information_schema", "pg_", "pragma_", "sqlite_")
+"""How the names begin that the engine gives to what it tells of itself: no CTE may be mistaken for one."""
 
 _HINTS: Final = {
     "SHOW_REF": "The dataset's page in the catalogue lists its columns.",
@@ -59,7 +65,7 @@ class Touched:
 
     tables: dict[str, None] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
-    bare: set[str] = field(default_factory=set)
+    last: set[str] = field(default_factory=set)
     relations: set[str] = field(default_factory=set)
     calls: set[str] = field(default_factory=set)
     aggregates: list[Node] = field(default_factory=list)
@@ -67,7 +73,7 @@ class Touched:
 
     def columns(self, offered: Collection[str]) -> tuple[str, ...]:
         """Those of a relation's columns that the query may read; a relation's name as a column is its whole row."""
-        whole = self.star or bool(self.bare & self.relations)
+        whole = self.star or bool(self.last & self.relations)
         return tuple(name for name in offered if whole or name.lower() in self.names)
 
 
@@ -80,7 +86,7 @@ class Gate:
         self._today = today
         self.touched = Touched()
         self._special: Mapping[str, Callable[[Node, frozenset[str]], None]] = {
-            "CONSTANT": lambda _node, _scope: None,
+            "CONSTANT": self._constant,
             "BASE_TABLE": self._relation,
             "TABLE_FUNCTION": self._table_function,
             "COLUMN_REF": self._column,
@@ -90,6 +96,7 @@ class Gate:
             "TYPE": self._type,
             "PIVOT": self._pivot,
             "JOIN": self._join,
+            "RECURSIVE_CTE_NODE": self._recursive,
             "STAR": self._star,
             "POSITIONAL_REFERENCE": self._star,
         }
@@ -105,15 +112,21 @@ class Gate:
                 self.check(item, scope)
         if not isinstance(node, dict):
             return
-        sizes = walk(node.get("sample"))  # not visited below, so they must be numbers
-        if any("class" in each for each in sizes):
-            refuse("query.shape", "The size of a sample is not a plain number.", "Such as TABLESAMPLE 10%.")
+        self._beside(node)
         kind = node.get("class") or node.get("type")  # expressions carry both, and their class decides
         if isinstance(kind, str) and kind not in (_CLASSES if "class" in node else _KINDS):
             refuse(
                 "query.shape", f"The query holds {_words(kind)}, which is not allowed.", _HINTS.get(kind, _ONLY_SELECT)
             )
         self._special.get(str(kind), self._inside)(node, scope)
+
+    def _beside(self, node: Node) -> None:
+        """Check what no node below says: the size of a sample, and the names that are given."""
+        if any("class" in each for each in walk(node.get("sample"))):
+            refuse("query.shape", "The size of a sample is not a plain number.", "Such as TABLESAMPLE 10%.")
+        given = (node.get("alias", ""), *node.get("aliases", ()), *node.get("column_name_alias", ()))
+        if _TODAY in {name.lower() for name in given}:  # the day would stand where the column is meant
+            refuse("query.column", f"{_TODAY} means the day and can name nothing else.", "Choose another name.")
 
     def _inside(self, node: Node, scope: frozenset[str]) -> None:
         inner = self._ctes(node, scope) if node.get("type") in QUERIES else scope
@@ -123,18 +136,35 @@ class Gate:
 
     def _ctes(self, node: Node, scope: frozenset[str]) -> frozenset[str]:
         for entry in node.get("cte_map", {}).get("map", []):
-            name, body = entry["key"].lower(), entry["value"]
-            if not re.fullmatch(r"[^\W\d]\w*", name):  # it could read as a path to a file
+            name = folded(entry["key"])
+            if not re.fullmatch(r"[^\W\d]\w*", name) or name.startswith(CATALOGUE):  # it could name a file or a view
                 refuse(
-                    "query.relation", f"The name {name!r} in WITH is not a plain name.", "Use letters, digits and _."
+                    "query.relation",
+                    f"The name {name!r} in WITH is not a plain name of its own.",
+                    "Use letters, digits and _, and no name of the engine's catalogue.",
                 )
-            own = {name} if body["query_node"]["type"] == "RECURSIVE_CTE_NODE" else set()
-            self.check(body, scope | own)  # a plain CTE's body sees the outer relation of its own name
+            self.check(entry["value"], scope)  # a plain CTE's body sees the outer relation of its own name
             scope |= {name}
         return scope
 
+    def _recursive(self, node: Node, scope: frozenset[str]) -> None:
+        scope = self._ctes(node, scope)
+        self.check(node["left"], scope)  # where the recursion begins, its name still means the outer relation
+        rest = {member: child for member, child in node.items() if member not in {"left", "cte_map"}}
+        self.check([*rest.values()], scope | {folded(node["cte_name"])})
+
+    def _constant(self, node: Node, _scope: frozenset[str]) -> None:
+        kind, written = node["literal"]["kind"], node["literal"].get("text", "")
+        digits = written.replace("_", "").lstrip("0") if kind == "INTEGER" else ""
+        if kind not in _LITERALS or (len(digits), digits) > (len(_WIDEST), _WIDEST):
+            refuse(
+                "query.type",
+                f"A constant is not of an allowed type: {_words(kind)}.",
+                f"Use text, and whole numbers up to {_WIDEST}.",
+            )
+
     def _relation(self, node: Node, scope: frozenset[str]) -> None:
-        path = [part.lower() for part in node["qualified_name"]["path"]]
+        path = [folded(part) for part in node["qualified_name"]["path"]]
         self.touched.relations.update({path[-1], node.get("alias", path[-1]).lower()})
         name, timeless = path[-1], "at_clause" not in node
         if len(path) == 1 and name in scope and timeless:
@@ -143,6 +173,7 @@ class Gate:
             offered = ", ".join(sorted(self._granted)) or "none"
             refuse("query.relation", f"No relation {'.'.join(path)[:80]!r} is granted here.", f"Granted: {offered}.")
         self.touched.tables[name] = None
+        self.touched.star |= "column_name_alias" in node  # its columns go by other names
         for member in ("schema_name", "catalog_name"):
             node.pop(member, None)
         node.update(table_name=name, qualified_name={"path": ["memory", "main", name]})
@@ -155,18 +186,21 @@ class Gate:
     def _column(self, node: Node, scope: frozenset[str]) -> None:
         names = [part.lower() for part in node["column_names"]]
         self.touched.names.update(names)
+        self.touched.last.add(names[-1])
         bare = column_of(node, ()) or ""
-        self.touched.bare.add(bare)
         if bare in self._columns:
             return
-        if bare == "current_date":  # one day for the whole query, told by the exchange and not by the machine
+        if bare == _TODAY:  # one day for the whole query, told by the exchange and not by the machine
+            alias = {"alias": node["alias"]} if "alias" in node else {}
             node.clear()
-            node.update(cast(literal("STRING", self._today), "DATE"))
+            node.update(cast(literal("STRING", self._today), "DATE") | alias)
         elif bare in SESSION_WORDS:
             refuse("query.column", f"No column {bare!r} is granted.", "Name a column; write an instant as a constant.")
 
     def _function(self, node: Node, scope: frozenset[str]) -> None:
         name = self._call(node, functions.CALLS)
+        if node.get("export_state"):
+            refuse("query.shape", "EXPORT_STATE shows how an aggregate works inside.", "Return the aggregate itself.")
         given = arguments(node)
         if name in functions.SIZES:
             self._bounded(name, given)

@@ -20,6 +20,11 @@ def walk(tree: Any) -> Iterator[Node]:
             yield from walk(item)
 
 
+def folded(name: str) -> str:
+    """A relation's name as the engine compares it: only A to Z have a lower case, and U+212A is no k."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
 def call_name(node: Node) -> str:
     """The function that a FUNCTION or WINDOW node calls, in lower case."""
     path = node["qualified_name"]["path"]

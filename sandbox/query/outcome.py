@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn, Self
 
 import pyarrow as pa
 
-from sandbox.core.errors import SandboxError
+from sandbox.core.errors import SandboxError, Unavailable
 from sandbox.jail.cell import Answer, Ended
 from sandbox.jail.turns import busy
 from sandbox.query.answers import LONGEST_LINE, cancelled, failed, over_limit, words_of
@@ -36,6 +36,15 @@ class RunOutcome:
         except Ended as failure:
             self._unsent = failure
         return self
+
+    def began(self) -> bool:
+        """Wait for its first word; false when the child died before it could say one."""
+        try:
+            if self._unsent is None:
+                self._content.peek(1)
+        except Ended as failure:
+            self._unsent = failure
+        return not (self._unsent and self._unsent.why == "crash")
 
     @property
     def schema(self) -> Any:
@@ -108,7 +117,9 @@ class RunOutcome:
     def _meaning(self, failure: BaseException) -> SandboxError:
         why = failure.why if isinstance(failure, Ended) else "malformed"
         if why == "crash":
-            why = self._how()
+            why = self._how() or "gone"
+        if why == "gone":  # with all that were there: the zygote died
+            return Unavailable("engine.unreachable", "The query engine broke off.", hint="Send the query again.")
         if isinstance(failure, TooLongError):
             why = "too_much"
         if why in {"deadline", "memory", "too_much"}:

@@ -69,7 +69,8 @@ def _written(outcome: Outcome, shown: int, min_group: int, most: tuple[int, int]
         for batch in outcome.batches():
             kept = batch.filter(_enough(batch.columns[shown:], least)) if shown < batch.num_columns else batch
             shorn = kept.select(range(shown)) if shown < kept.num_columns else kept
-            writer.write_batch(shorn if shorn.schema.equals(schema, check_metadata=True) else shorn.cast(schema))
+            if shorn.num_rows:
+                writer.write_batch(shorn if shorn.schema.equals(schema, check_metadata=True) else shorn.cast(schema))
             rows += kept.num_rows
             withheld += batch.num_rows - kept.num_rows
             _fit(rows, spool.bytes, *most)

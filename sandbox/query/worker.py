@@ -14,7 +14,7 @@ from typing import Any, Final
 import duckdb
 from pyarrow import ipc
 
-from sandbox.jail import kernel
+from sandbox.jail import attempts, kernel
 from sandbox.jail.frames import Out
 from sandbox.query import analysis
 from sandbox.query.guard import THRESHOLD
@@ -74,9 +74,10 @@ def open_jail(
     *,
     folder: str | None = None,
     written: Sequence[str] = (),
+    made: str | None = None,
     stranger: int = 0,
 ) -> duckdb.DuckDBPyConnection:
-    """A locked connection that may open exactly ``paths`` and make ``written`` in ``folder``.
+    """A locked connection that may open exactly ``paths`` and make ``written``, among them the database ``made``.
 
     ``extracts`` are attached and stand behind views of the relations' names. The order of the steps is what makes it
     tight.
@@ -89,8 +90,8 @@ def open_jail(
     connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, [*paths, *written]))}]")
     for relation, files in (extracts or {}).items():
         _attach(connection, relation, files)
-    for path in written:
-        connection.execute(f"ATTACH {quoted(path)} AS made")
+    if made:
+        connection.execute(f"ATTACH {quoted(made)} AS made")
     connection.execute("SET enable_external_access = false")  # after this, allowed_paths cannot change
     connection.execute("SET threads = 2")  # new threads inherit the restrictions
     connection.execute("SET lock_configuration = true")
@@ -101,14 +102,34 @@ _LAST_RESORT: Final = 8
 """The parent kills at the deadline; the engine counts also the time that it is held up."""
 
 
+def _with_logs(path: str) -> list[str]:
+    """A database's file, and those that the engine makes beside it while it writes."""
+    return [path, f"{path}.wal", f"{path}.wal.checkpoint"]
+
+
 def _attach(connection: duckdb.DuckDBPyConnection, relation: str, files: Sequence[str]) -> None:
     """An extract holds what the contract grants; a view hides that its rows have numbers."""
     parts: list[str] = []
     for path in files:
-        alias = named(f"{relation} {len(parts)}")
-        connection.execute(f"ATTACH {quoted(path)} AS {alias} (READ_ONLY)")
-        parts.append(f"FROM {alias}.main.{named(_ROWS)}")
+        alias = f"{relation} {len(parts)}"
+        connection.execute(f"ATTACH {quoted(path)} AS {named(alias)} (READ_ONLY)")
+        _require_rows_only(connection, alias)
+        parts.append(f"FROM {named(alias)}.main.{named(_ROWS)}")
     connection.execute(f"CREATE VIEW {named(relation)} AS {' UNION ALL '.join(parts)}")
+
+
+def _require_rows_only(connection: duckdb.DuckDBPyConnection, alias: str) -> None:
+    """A database may bring views and types along; an extract is one table.
+
+    Macros are not looked for, which takes 50 ms: nobody calls a function by its database's name, see the gate.
+    """
+    own = {"tables": "", "views": "", "sequences": "", "types": " AND NOT internal", "indexes": ""}
+    counts = ", ".join(
+        f"(SELECT count(*) FROM duckdb_{kind}() WHERE database_name = {quoted(alias)}{those})"  # noqa: S608
+        for kind, those in own.items()
+    )
+    if connection.execute(f"SELECT {counts}").fetchall() != [(1, 0, 0, 0, 0)]:
+        raise duckdb.CatalogException("An extract holds more than its rows.")
 
 
 class DuckDB:
@@ -157,6 +178,7 @@ def _empty(columns: Sequence[Sequence[str]]) -> str:
 def analyse(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
     """Wait shut in; answer one job with the facts of a query, or the refusal; and end, for its words forge verdicts."""
     connection = open_jail(next(jobs)["limits"], stranger=stranger)
+    _rehearse(connection)
     job = next(jobs, None)
     if job is None:  # it was a spare, and is not needed
         return
@@ -168,12 +190,42 @@ def analyse(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
     out.end()
 
 
-def extract(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
-    """Write the granted columns and rows to one file."""
+def _rehearse(connection: duckdb.DuckDBPyConnection) -> None:
+    """Touch, before anybody waits for it, the memory that reading a query takes: after a fork each page is copied."""
+    relation = {"name": "t", "columns": [["a", "VARCHAR"], ["b", "BIGINT"]], "dimensions": [["a", "a"]], "unit": "b"}
+    engine = DuckDB(connection, [relation | {"nullable": []}])
+    sql = "SELECT a, count(DISTINCT b) AS n FROM t WHERE a IN ('x') GROUP BY a ORDER BY n DESC LIMIT 5"
+    analysis.facts(sql, [relation | {"nullable": []}], "2026-01-01", engine)
+    connection.execute("DROP VIEW t")
+
+
+def grant(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
+    """Take the granted columns and rows out of their sources."""
     job = next(jobs)
     try:
         connection = open_jail(
             job["limits"], job["sources"], folder=job["folder"], written=[job["target"]], stranger=stranger
+        )
+        connection.execute(job["sql"]).fetchall()
+    except duckdb.Error as error:
+        out.say(status="failed", kind=_kind(error))
+    else:
+        out.say(status="done")
+    out.end()
+
+
+def extract(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
+    """Write the granted rows, and nothing else that this process has ever seen, to one file."""
+    job = next(jobs)
+    target = job["target"]
+    try:
+        connection = open_jail(
+            job["limits"],
+            [job["granted"]],
+            folder=job["folder"],
+            written=_with_logs(target),
+            made=target,
+            stranger=stranger,
         )
         connection.execute(job["sql"])
         ((rows,),) = connection.execute(f"SELECT count(*) FROM made.main.{named(_ROWS)}").fetchall()  # noqa: S608
@@ -229,8 +281,8 @@ def _kind(error: Exception) -> str:
 def probe(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
     """Say what a child that is shut in like all others tries in vain."""
     open_jail(next(jobs)["limits"], stranger=stranger)
-    out.say(status="probed", denied=kernel.denied())
+    out.say(status="probed", denied=attempts.denied())
     out.end()
 
 
-KINDS: Final = {"analyse": analyse, "extract": extract, "run": run, "probe": probe}
+KINDS: Final = {"analyse": analyse, "grant": grant, "extract": extract, "run": run, "probe": probe}

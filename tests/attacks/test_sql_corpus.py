@@ -36,7 +36,7 @@ import json, sys, time
 from sandbox.query import analysis, worker
 from sandbox.query.refusal import Refusal
 job = json.load(sys.stdin)
-engine = worker._DuckDB([job["relation"]], {"memory_mb": 512, "seconds": 2, "file_mb": 0})
+engine = worker.DuckDB(worker.open_jail({"memory_mb": 512, "seconds": 60, "file_mb": 0}), [job["relation"]])
 verdicts = []
 for sql in job["lines"]:
     began = time.monotonic()
@@ -152,4 +152,4 @@ def test_what_runs_on_granted_rows_tells_nothing_of_the_others(bus: Any, line: d
 
 def test_no_attack_wrote_a_file(bus: Any) -> None:
     assert not os.path.lexists("/x.csv")
-    assert {path.suffix for path in bus.folder.iterdir()} == {".parquet"}
+    assert {path.suffix for path in bus.folder.iterdir()} == {".duckdb"}

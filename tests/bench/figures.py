@@ -4,6 +4,7 @@ Nothing here judges a time: machines differ and are shared. What is compared is 
 """
 
 import gc
+import math
 import shutil
 import statistics
 import threading
@@ -166,4 +167,6 @@ def table(rows: Iterator[Row]) -> Iterator[str]:
 
 
 def _ratio(number: float) -> str:
+    if math.isnan(number):
+        return "–"
     return f"{number:,.0f}" if number >= 100 else f"{number:.2g}"

@@ -11,9 +11,12 @@ from pathlib import Path
 
 from tests.bench.asking import ask, decide
 from tests.bench.figures import Bench, Row, table
+from tests.bench.jailing import jail
 from tests.bench.publishing import publish
 from tests.bench.recording import prove, record
 from tests.bench.serving import serve
+from tests.bench.streaming import arrow
+from tests.bench.tpch import tpch
 
 MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "query": ask,
@@ -22,6 +25,9 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "log": prove,
     "policy": decide,
     "publish": publish,
+    "jail": jail,
+    "tpch": tpch,
+    "arrow": arrow,
 }
 PACKAGES = ("duckdb", "pyarrow", "sqlalchemy", "cryptography", "gordon-to-regorus", "starlette", "uvicorn", "httpx2")
 

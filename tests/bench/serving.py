@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx2
 
 from sandbox.client import sdk
-from tests.bench.asking import THREADS
 from tests.bench.figures import Act, Bench, Row, compared, medians, per_second, rate
 from tests.world import BUYER, PER_ROUTE, TRIPS, World
 
 PATIENCE_SECONDS = 30
+CLIENTS = (1, 4, 16)
 
 
 def serve(bench: Bench) -> Iterator[Row]:
@@ -30,7 +30,7 @@ def serve(bench: Bench) -> Iterator[Row]:
             found = medians(bench, bench.sized(30, 5), acts)
         yield compared("governed query over HTTP", found["http"], "in process", found["inside"])
         yield compared("request that does nothing (/healthz)", found["nothing"], "query over HTTP", found["http"])
-        for threads in THREADS:
+        for threads in CLIENTS:
             yield _throughput(bench, url, threads)
 
 

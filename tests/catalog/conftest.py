@@ -3,7 +3,7 @@
 import datetime as dt
 import decimal
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from sandbox.catalog.dataset import Descriptor, read_descriptor
+from sandbox.catalog.intake import MODULES, Intake
+from sandbox.core.canonical import canonical
+from sandbox.jail.jail import Jail
 
 Document = dict[str, Any]
 
@@ -98,3 +101,27 @@ def filled() -> Callable[..., Document]:
         return draft | named | {"personal_origin": False, "update_frequency": "mot_lan"}
 
     return filled
+
+
+@pytest.fixture
+def described(filled: Callable[..., Document]) -> Callable[..., Descriptor]:
+    """A descriptor of columns by their names and types, all of which may be null."""
+
+    def described(kinds: dict[str, str], **more: object) -> Descriptor:
+        columns = [{"name": name, "type": kind, "nullable": True} for name, kind in kinds.items()]
+        nothing = dict.fromkeys(("privacy_unit", "min_group", "deidentification"))
+        return read_descriptor(canonical(filled({"id": "a", "columns": columns, "dimensions": [], **nothing}) | more))
+
+    return described
+
+
+@pytest.fixture(scope="session")
+def jail() -> Iterator[Jail]:
+    jail = Jail(MODULES, 4096)
+    yield jail
+    jail.close()
+
+
+@pytest.fixture(scope="session")
+def intake(jail: Jail) -> Intake:
+    return Intake(jail)

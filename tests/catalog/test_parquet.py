@@ -10,13 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sandbox.catalog.dataset import draft_descriptor, examine, read_descriptor
+from sandbox.catalog import dataset, draft
+from sandbox.catalog.dataset import read_descriptor
+from sandbox.catalog.examination import examine_here
 from sandbox.core.canonical import canonical
 from sandbox.core.errors import Invalid
 
 Write = Callable[..., Path]
 OLD_FILES = sorted((Path(pa.__file__).parent / "tests" / "data" / "parquet").glob("*.parquet"))
 """Sold diamonds, as an old writer wrote them; they come with pyarrow."""
+
+
+def draft_descriptor(path: Path, dataset_id: str) -> dict[str, Any]:
+    return draft.drafted(dataset_id, path.name, lambda: draft.fields_here(path))
 
 
 def engine_types(path: Path) -> dict[str, str]:
@@ -52,7 +58,7 @@ def test_strangers_files_are_drafted_filled_in_and_examined(filled: Callable[...
     draft = filled(draft_descriptor(path, "kim_cuong"), {"table": "Q", "cut": "Q", "price": "M"})
     descriptor = read_descriptor(canonical(draft))
     assert [item.expression for item in descriptor.dimensions] == ["cut", '"table"']
-    examined = examine(descriptor, [path])
+    examined = examine_here(descriptor, [path])
     rows, least, cuts = duckdb.execute(f"SELECT count(*), min(price), count(DISTINCT cut) FROM '{path}'").fetchall()[0]
     assert (examined.rows, examined.bytes) == (rows, path.stat().st_size)
     assert examined.statistics["price"]["min"] == least
@@ -67,7 +73,7 @@ def test_the_engines_own_files_are_drafted_and_examined(tmp_path: Path, filled: 
     assert [(item.name, item.type) for item in descriptor.columns] == [
         ("d", "DECIMAL(20,4)"), ("r", "DOUBLE"), ("t", "VARCHAR")
     ]  # fmt: skip
-    assert examine(descriptor, [path]).statistics["t"]["nulls"] == 3
+    assert examine_here(descriptor, [path]).statistics["t"]["nulls"] == 3
 
 
 def test_a_draft_is_refused_until_a_person_has_filled_it_in(table: pa.Table, write: Write) -> None:
@@ -120,3 +126,19 @@ def test_times_of_the_deprecated_kind_are_refused_with_a_remedy(tmp_path: Path) 
 def test_a_column_name_that_contracts_cannot_use_is_refused(name: str, write: Write) -> None:
     with pytest.raises(Invalid, match="expected letters, digits and underscores"):
         draft_descriptor(write(pa.table({name: [1]})), "a")
+
+
+def test_a_provider_drafts_and_examines_in_a_jail_of_its_own(
+    write: Write, table: pa.Table, descriptor: dataset.Descriptor
+) -> None:
+    path = write(table)
+    assert dataset.draft_descriptor(path, "luot_kham") == draft_descriptor(path, "luot_kham")
+    assert dataset.examine(descriptor, [path]) == examine_here(descriptor, [path])
+    with pytest.raises(Invalid, match="no such file"):
+        dataset.draft_descriptor(path.with_name("khong_co"), "luot_kham")
+
+
+def test_more_columns_than_a_descriptor_has_are_refused_at_once(write: Write) -> None:
+    path = write(pa.table({f"c{number}": [1] for number in range(10_000)}))
+    with pytest.raises(Invalid, match=r"got 10000 columns, expected at most 500\."):
+        draft_descriptor(path, "a")

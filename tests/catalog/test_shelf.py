@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,16 @@ def test_a_file_that_is_there_is_not_written_again(shelf: Shelf, source: Path) -
     before = shelf.put(source, digest(CONTENT)).stat()
     after = shelf.put(source, digest(CONTENT)).stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+def test_another_file_of_the_same_size_is_not_taken_for_the_one_that_is_there(
+    shelf: Shelf, source: Path, tmp_path: Path
+) -> None:
+    shelf.put(source, digest(CONTENT))
+    (tmp_path / "other").write_bytes(CONTENT[::-1])
+    with pytest.raises(Tampered):
+        shelf.put(tmp_path / "other", digest(CONTENT))
+    assert shelf.verify(digest(CONTENT)).read_bytes() == CONTENT
 
 
 def test_a_cut_off_file_under_a_digests_name_is_replaced(shelf: Shelf, source: Path, tmp_path: Path) -> None:
@@ -147,6 +158,94 @@ def test_sweeping_leaves_what_is_whole(shelf: Shelf, source: Path, tmp_path: Pat
     (tmp_path / "shelf" / "datasets" / "part-abc").write_bytes(b"half")
     assert Shelf(tmp_path / "shelf" / "datasets").sweep() == 1
     assert held(tmp_path) == [place]
+
+
+# --- the exchange's own layout of an original ---
+MADE = b"rows written anew" * 1_000
+
+
+def made(shelf: Shelf, content: bytes = MADE) -> Path:
+    """A finished layout in a workshop of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="part-", dir=shelf._root))
+    (folder / "0").write_bytes(content)
+    return folder / "0"
+
+
+def test_a_layout_is_kept_beside_its_original_under_both_digests(shelf: Shelf, source: Path, tmp_path: Path) -> None:
+    original = digest(CONTENT)
+    place = shelf.put(source, original)
+    assert shelf.layout(original) is None
+    with shelf.workshop() as folder:
+        (folder / "0").write_bytes(MADE)
+        kept = shelf.keep(original, folder / "0")
+    assert kept == place.with_name(f"{original[7:]}-{digest(MADE)[7:]}.parquet")
+    assert (kept.read_bytes(), stat.S_IMODE(kept.stat().st_mode)) == (MADE, 0o444)
+    assert kept.stat().st_uid == os.geteuid()
+    assert sorted(held(tmp_path)) == sorted([place, kept])
+    assert list((tmp_path / "shelf" / "datasets").glob("part-*")) == []
+    for opened in (shelf, Shelf(tmp_path / "shelf" / "datasets")):
+        assert opened.layout(original) == kept
+        opened.verify_layout(kept)
+    assert shelf.layout(digest(b"another")) is None
+
+
+def test_a_layout_that_is_removed_is_missed_and_a_newer_one_takes_its_place(shelf: Shelf) -> None:
+    original = digest(CONTENT)
+    first = shelf.keep(original, made(shelf))
+    inode = first.stat().st_ino
+    again = shelf.keep(original, made(shelf))
+    assert (again, again.read_bytes(), again.stat().st_ino) == (first, MADE, inode), "somebody may be reading it"
+    again.chmod(0o644)
+    again.write_bytes(b"damaged")
+    assert shelf.keep(original, made(shelf)).read_bytes() == MADE
+    second = shelf.keep(original, made(shelf, b"sorted"))
+    assert (shelf.layout(original), first.exists()) == (second, False)
+    second.unlink()
+    assert shelf.layout(original) is None
+
+
+def test_a_bit_that_turns_in_a_layout_is_noticed(shelf: Shelf) -> None:
+    kept = shelf.keep(digest(CONTENT), made(shelf))
+    kept.chmod(0o644)
+    kept.write_bytes(MADE[:-1] + b"!")
+    with pytest.raises(Tampered) as caught:
+        shelf.verify_layout(kept)
+    assert caught.value.code == "tampered.dataset"
+
+
+def test_what_a_child_left_in_place_of_a_layout_is_kept_only_if_it_is_a_plain_file(
+    shelf: Shelf, source: Path, tmp_path: Path
+) -> None:
+    with shelf.workshop() as folder:
+        (folder / "link").symlink_to(source)
+        (folder / "folder").mkdir()
+        os.mkfifo(folder / "pipe")
+        for name in ("link", "folder", "pipe", "none"):
+            with pytest.raises(Unavailable):
+                shelf.keep(digest(CONTENT), folder / name)
+    assert held(tmp_path) == []
+
+
+KEEP = """
+import os, signal, sys
+from pathlib import Path
+from sandbox.catalog.shelf import Shelf
+root, original = sys.argv[1:]
+sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGKILL) if event == "os.rename" else None)
+shelf = Shelf(Path(root))
+with shelf.workshop() as folder:
+    (folder / "0").write_bytes(b"made")
+    shelf.keep(original, folder / "0")
+"""
+
+
+def test_a_layout_killed_before_its_last_step_is_not_there_and_is_swept(shelf: Shelf, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KEEP, tmp_path / "shelf" / "datasets", digest(CONTENT)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    assert shelf.layout(digest(CONTENT)) is None
+    assert [path.parent.name[:5] for path in held(tmp_path)] == ["part-"]
+    assert shelf.sweep() == 1
+    assert held(tmp_path) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes where no one may")

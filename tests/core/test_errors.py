@@ -26,7 +26,7 @@ def drawn() -> dict[str, tuple[str, str]]:
 
 def test_every_class_is_drawn_and_every_name_drawn_is_a_class() -> None:
     assert drawn().keys() == CLASSES.keys()
-    assert len(CLASSES) == 13
+    assert len(CLASSES) == 14
 
 
 @pytest.mark.parametrize("name", CLASSES)

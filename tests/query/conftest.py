@@ -27,6 +27,13 @@ class Ran:
     table: pa.Table
 
     @property
+    def schema(self) -> pa.Schema:
+        return self.table.schema
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        yield from self.table.to_batches()
+
+    @property
     def rows(self) -> int:
         return int(self.table.num_rows)
 

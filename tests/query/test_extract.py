@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sandbox.core.errors import Invalid, SandboxError, Tampered, Unavailable
+from sandbox.core.errors import Invalid, QueryRefused, SandboxError, Tampered, Unavailable
 from sandbox.core.terms import Column, Condition, DatasetId, Digest, Scope
 from sandbox.query import extracts, views
 from sandbox.query.duckdb import JailedEngine
-from sandbox.query.engine import Job, Limits
+from sandbox.query.engine import Job, Limits, Relation
 
 COLUMNS = (Column("town", "VARCHAR"), Column("n", "INTEGER"))
 VERSION = Digest("sha256:" + "2" * 64)
@@ -176,3 +176,56 @@ def test_what_nobody_needs_is_swept_and_what_is_needed_stays(
     assert extracts.sweep(folder, needed, lambda _: True) == 2
     assert [*folder.iterdir()] == [kept]
     assert extracts.sweep(tmp_path / "none", needed, lambda _: True) == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "CREATE VIEW lower AS SELECT 1",
+        "CREATE TYPE mood AS ENUM ('a')",
+        "CREATE SEQUENCE s",
+        "CREATE TABLE other (a INTEGER)",
+        "CREATE INDEX i ON rows (n)",
+    ],
+)
+def test_a_file_that_brings_more_along_than_rows_is_not_opened(engine: JailedEngine, tmp_path: Path, more: str) -> None:
+    """As one would that a maker who was taken over has written."""
+    with duckdb.connect(str(tmp_path / "made.duckdb")) as connection:
+        connection.execute("CREATE TABLE rows AS SELECT 1 AS n")
+        connection.execute(more)
+    digest = hashlib.sha256((tmp_path / "made.duckdb").read_bytes()).hexdigest()
+    path = (tmp_path / "made.duckdb").rename(tmp_path / f"x-{digest}.duckdb")
+    with pytest.raises(QueryRefused), engine.run(Job("q", "SELECT 1", {"t": (path,)}, Limits(9, 999, 9, 512))) as run:
+        run.read()
+
+
+def test_a_macro_that_a_file_brings_along_takes_no_functions_place(engine: JailedEngine, tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "made.duckdb")) as connection:
+        connection.execute("CREATE TABLE rows AS SELECT 'A' AS n")
+        connection.execute("CREATE MACRO lower(x) AS 'mine'")
+    digest = hashlib.sha256((tmp_path / "made.duckdb").read_bytes()).hexdigest()
+    path = (tmp_path / "made.duckdb").rename(tmp_path / f"x-{digest}.duckdb")
+    sql = engine.analyse("SELECT lower(n) AS n FROM t", [Relation("t", (Column("n", "VARCHAR"),))]).runs
+    with engine.run(Job("q", sql, {"t": (path,)}, Limits(9, 999, 9, 512))) as run:
+        assert run.read().to_pylist() == [{"n": "a"}]
+
+
+def test_no_piece_of_a_row_that_was_not_granted_lies_in_the_file(engine: JailedEngine, tmp_path: Path) -> None:
+    source = tmp_path / "source.parquet"
+    duckdb.sql(
+        f"COPY (SELECT i % 10 AS town, (CASE WHEN i % 10 = 0 THEN 'open' ELSE 'HIDDEN' END) || hash(i) AS secret "
+        f"FROM range(300000) t(i)) TO '{source}'"
+    )
+    columns = (Column("town", "BIGINT"), Column("secret", "VARCHAR"))
+    granted = Scope(DatasetId("towns"), VERSION, ("town", "secret"), (Condition("town", (0,)),))
+    content = engine.extract(granted, columns, (source,), tmp_path / "out").read_bytes()
+    assert b"open" in content
+    assert b"HIDD" not in content
+
+
+def test_a_log_planted_beside_an_extract_is_not_replayed(engine: JailedEngine, source: Path, tmp_path: Path) -> None:
+    made = engine.extract(scope(), COLUMNS, (source,), tmp_path / "out")
+    made.with_name(f"{made.name}.wal").write_bytes(b"planted")
+    job = Job("q", "SELECT count(*) FROM towns", {"towns": (made,)}, Limits(9, 999, 9, 512))
+    with pytest.raises(QueryRefused), engine.run(job) as run:
+        run.read()

@@ -208,7 +208,7 @@ def test_a_zygote_that_dies_during_a_run_fails_it_and_takes_the_child_along(own:
         while not at_work(own):
             time.sleep(0.02)
         (child,) = at_work(own)
-        time.sleep(0.2)
+        time.sleep(0.6)  # it has begun, and is not begun again
         os.kill(zygote(own), signal.SIGKILL)
         with pytest.raises(SandboxError) as failed:
             slow.result()
@@ -290,6 +290,24 @@ def test_a_worker_whose_query_failed_has_no_other(own: JailedEngine) -> None:
     (before,) = own._sessions._idle
     refusal(own, "SELECT 'x'::INTEGER")
     assert before.cell.pid not in {session.cell.pid for session in own._sessions._idle}
+
+
+@pytest.mark.parametrize("who", ["worker", "checker", "zygote"])
+def test_what_died_while_it_idled_is_not_the_next_querys_fault(own: JailedEngine, who: str) -> None:
+    def ask(number: int) -> int:
+        return run(own, own.analyse(f"SELECT {number}", []).runs)
+
+    assert ask(1) == 1
+    for number in range(2, 12):
+        time.sleep(0.1)  # spares are ready again
+        killed = zygote(own) if who == "zygote" else [
+            *(session.cell.pid for session in own._sessions._idle if who == "worker"),
+            *(cell.pid for cell in own._checkers._spares._ready if who == "checker"),
+        ][0]  # fmt: skip
+        with suppress(ProcessLookupError):  # a dead zygote may be on the way to be replaced
+            os.kill(killed, signal.SIGKILL)
+        time.sleep(0.002 * number)
+        assert ask(number) == 1
 
 
 def test_an_outcome_that_is_not_read_to_its_end_costs_its_worker(own: JailedEngine) -> None:

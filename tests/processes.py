@@ -1,0 +1,55 @@
+"""Processes as the kernel shows them in /proc: whose they are, and what they take."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def _stat(pid: int) -> Sequence[str]:
+    """State, parent and so on of a process; empty when it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return ()
+
+
+def descendants() -> dict[int, int]:
+    """Every process below this one, and how far below."""
+    depths: dict[int, int] = {}
+    todo = [(os.getpid(), 0)]
+    while todo:
+        pid, depth = todo.pop()
+        below = dict.fromkeys(_children(pid), depth + 1)
+        depths |= below
+        todo += below.items()
+    return depths
+
+
+def _children(pid: int) -> list[int]:
+    found: list[str] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):
+            found += (thread / "children").read_text().split()
+    return [*map(int, found)]
+
+
+def state(pid: int) -> str:
+    """``R``, ``S``, ``T`` for held up, ``Z`` for dead and not buried; empty when it is gone."""
+    stat = _stat(pid)
+    return stat[0] if stat else ""
+
+
+def cpu_seconds(pid: int) -> float:
+    """The time that it has worked."""
+    stat = _stat(pid)
+    return (int(stat[11]) + int(stat[12])) / _TICKS if stat else 0.0
+
+
+def memory_mb(pid: int) -> float:
+    """Its resident memory, of which some may be shared."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / 2**20
+    return 0.0

@@ -1,0 +1,346 @@
+-- What analysts ask every day, over the five pilot datasets and the TPC-H tables. Each statement ends with a semicolon at the
+-- end of its line; each is read, checked, rendered anew and compared with itself by test_everyday_queries.py.
+
+-- choosing rows and columns
+SELECT * FROM hoa_don_dnnvv LIMIT 5;
+FROM hoa_don_dnnvv LIMIT 5;
+TABLE chi_so_cds LIMIT 5;
+SELECT tinh, nganh, doanh_thu_vnd FROM hoa_don_dnnvv ORDER BY doanh_thu_vnd DESC, tinh, nganh LIMIT 10;
+FROM hoa_don_dnnvv SELECT tinh, doanh_thu_vnd WHERE doanh_thu_vnd > 50000000 ORDER BY ALL;
+SELECT DISTINCT tinh FROM hoa_don_dnnvv ORDER BY tinh;
+SELECT DISTINCT ON (tinh) tinh, nganh, doanh_thu_vnd FROM hoa_don_dnnvv ORDER BY tinh, doanh_thu_vnd DESC, nganh;
+SELECT * EXCLUDE (nguon) FROM chi_so_cds WHERE nam = 2022 ORDER BY ALL LIMIT 20;
+SELECT * EXCLUDE (nguon, cap) REPLACE (gia_tri_1e4 / 10000.0 AS gia_tri_1e4) FROM chi_so_cds ORDER BY ALL LIMIT 20;
+SELECT * RENAME (dia_phuong AS noi) FROM chi_so_cds ORDER BY ALL LIMIT 3;
+SELECT COLUMNS('.*_1e4') FROM chi_so_cds ORDER BY ALL LIMIT 9;
+SELECT min(COLUMNS(* EXCLUDE (dia_phuong, cap, chi_so, nguon))) FROM chi_so_cds;
+SELECT COLUMNS(lambda c: c LIKE '%teu%') FROM cang_luot_tau ORDER BY ALL LIMIT 9;
+SELECT c.* FROM cang_luot_tau AS c WHERE c.teu_do > 3000 ORDER BY ALL LIMIT 5;
+SELECT count(*) FROM xe_buyt_luot_di WHERE tuyen IN ('1', '8', '19') AND doi_tuong_ve <> 'pho_thong';
+SELECT count(*) FROM xe_buyt_luot_di WHERE NOT (tuyen = '1' OR tuyen = '8') AND gia_ve_vnd BETWEEN 3000 AND 7000;
+SELECT count(*) FROM xe_buyt_luot_di WHERE (tuyen, khu_vuc_len) IN (('1', 'KV01'), ('8', 'KV04'));
+SELECT count(*) FROM chi_so_cds WHERE hang IS NULL AND gia_tri_1e4 IS NOT NULL;
+SELECT count(*) FROM chi_so_cds WHERE hang IS DISTINCT FROM 1;
+SELECT count(*) FROM dat_dai_giao_dich WHERE ho_so_truc_tuyen;
+SELECT count(*) FROM dat_dai_giao_dich WHERE NOT ho_so_truc_tuyen AND loai_dat = 'ODT';
+SELECT tri_gia_vnd FROM dat_dai_giao_dich ORDER BY tri_gia_vnd DESC NULLS LAST LIMIT 3 OFFSET 2;
+SELECT hang FROM chi_so_cds ORDER BY hang ASC NULLS FIRST, dia_phuong, nam, chi_so LIMIT 4;
+SELECT tinh FROM hoa_don_dnnvv ORDER BY tinh COLLATE vi, doanh_thu_vnd LIMIT 4;
+SELECT count(*) FROM (SELECT * FROM hoa_don_dnnvv LIMIT 10%);
+SELECT 1;
+SELECT 1 + 1 AS hai, 'x' || 'y' AS chu, true AS dung, NULL AS trong;
+VALUES (1, 'a'), (2, 'b');
+SELECT * FROM (VALUES (1, 'một'), (2, 'hai')) AS t(so, chu) ORDER BY so;
+
+-- groups and totals
+SELECT tinh, sum(doanh_thu_vnd) AS dt FROM hoa_don_dnnvv GROUP BY tinh ORDER BY dt DESC;
+SELECT tinh, nganh, count(*) AS n, avg(doanh_thu_vnd) AS tb FROM hoa_don_dnnvv GROUP BY ALL ORDER BY ALL;
+SELECT nganh, sum(doanh_thu_vnd) FROM hoa_don_dnnvv GROUP BY 1 HAVING sum(doanh_thu_vnd) > 100000000 ORDER BY 2 DESC;
+SELECT nganh AS n, count(DISTINCT nguoi_ban_pid) FROM hoa_don_dnnvv GROUP BY n ORDER BY n;
+SELECT count(*), count(hang), count(DISTINCT hang), min(hang), max(hang) FROM chi_so_cds;
+SELECT tinh, sum(doanh_thu_vnd) FILTER (WHERE ban_truc_tuyen) AS truc_tuyen, sum(doanh_thu_vnd) AS tat_ca FROM hoa_don_dnnvv GROUP BY tinh ORDER BY tinh;
+SELECT count(*) FILTER (WHERE khach_du_lich), count(*) FILTER (thanh_toan = 'tien_mat') FROM hoa_don_dnnvv;
+SELECT sum(CASE WHEN thanh_toan = 'tien_mat' THEN doanh_thu_vnd ELSE 0 END) * 100.0 / sum(doanh_thu_vnd) AS phan_tram FROM hoa_don_dnnvv;
+SELECT tinh, round(100.0 * count(*) / sum(count(*)) OVER (), 2) AS ty_le FROM hoa_don_dnnvv GROUP BY tinh ORDER BY tinh;
+SELECT bool_and(ban_truc_tuyen), bool_or(khach_du_lich), count_if(ban_truc_tuyen) FROM hoa_don_dnnvv;
+SELECT tinh, nganh, sum(doanh_thu_vnd) AS dt FROM hoa_don_dnnvv GROUP BY ROLLUP (tinh, nganh) ORDER BY tinh NULLS LAST, nganh NULLS LAST;
+SELECT tinh, thanh_toan, count(*) AS n FROM hoa_don_dnnvv GROUP BY CUBE (tinh, thanh_toan) ORDER BY ALL;
+SELECT tinh, nganh, grouping(tinh, nganh) AS g, count(*) FROM hoa_don_dnnvv GROUP BY GROUPING SETS ((tinh), (nganh), ()) ORDER BY ALL;
+SELECT grouping_id(tinh) AS g, CASE WHEN grouping(tinh) = 1 THEN 'Tất cả' ELSE tinh END AS noi, count(*) FROM hoa_don_dnnvv GROUP BY ROLLUP (tinh) ORDER BY ALL;
+SELECT loai_dat, median(tri_gia_vnd), quantile_cont(tri_gia_vnd, 0.9), quantile_disc(tri_gia_vnd, 0.25) FROM dat_dai_giao_dich GROUP BY loai_dat ORDER BY loai_dat;
+SELECT quantile_cont(tri_gia_vnd, [0.1, 0.5, 0.9]) FROM dat_dai_giao_dich;
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY tri_gia_vnd), percentile_disc(0.9) WITHIN GROUP (ORDER BY tri_gia_vnd DESC) FROM dat_dai_giao_dich;
+SELECT mode() WITHIN GROUP (ORDER BY loai_dat) FROM dat_dai_giao_dich;
+SELECT stddev(phut_nam_ben), stddev_pop(phut_nam_ben), var_samp(phut_nam_ben), variance(phut_nam_ben) FROM cang_luot_tau;
+SELECT corr(teu_do, teu_xep), covar_pop(teu_do, teu_xep), regr_slope(teu_xep, teu_do), regr_r2(teu_xep, teu_do) FROM cang_luot_tau;
+SELECT skewness(phut_nam_ben), kurtosis(phut_nam_ben), entropy(cang), mad(phut_nam_ben) FROM cang_luot_tau;
+SELECT cang, arg_max(quoc_tich, tan_hang), arg_min(quoc_tich, tan_hang), max_by(teu_do, tan_hang) FROM cang_luot_tau GROUP BY cang ORDER BY cang;
+SELECT cang, max(tan_hang, 3), min(tan_hang, 2), arg_max(teu_do, tan_hang, 2) FROM cang_luot_tau GROUP BY cang ORDER BY cang;
+SELECT cang, histogram(quoc_tich) FROM cang_luot_tau GROUP BY cang ORDER BY cang;
+SELECT approx_count_distinct(cang) BETWEEN 5 AND 15 FROM cang_luot_tau;
+SELECT string_agg(DISTINCT cang, ', ' ORDER BY cang) FROM cang_luot_tau;
+SELECT list(DISTINCT loai_dat ORDER BY loai_dat) AS cac_loai FROM dat_dai_giao_dich;
+SELECT array_agg(nam ORDER BY nam DESC) FILTER (WHERE chi_so = 'dti') FROM (SELECT DISTINCT nam, chi_so FROM chi_so_cds);
+SELECT any_value(cap) IS NOT NULL, first(nam ORDER BY nam), last(nam ORDER BY nam) FROM chi_so_cds;
+SELECT product(x), geomean(x), bit_and(x), bit_or(x), bit_xor(x) FROM (VALUES (3), (5), (6)) t(x);
+SELECT sum(DISTINCT nam), avg(DISTINCT nam), fsum(gia_tri_1e4), favg(gia_tri_1e4) FROM chi_so_cds;
+SELECT sum(teu_do + teu_xep) / count(*) AS teu_moi_luot, sum(tan_hang) // count(*) AS tan FROM cang_luot_tau;
+SELECT nen_tang, sum(phi_nen_tang_vnd) / count(*) FROM cang_luot_tau GROUP BY nen_tang ORDER BY nen_tang;
+SELECT count(*) AS so_nhom FROM (SELECT tinh, nganh FROM hoa_don_dnnvv GROUP BY tinh, nganh HAVING count(*) >= 10);
+SELECT doanh_thu_vnd // 10000000 AS bac, count(*) FROM hoa_don_dnnvv GROUP BY bac ORDER BY bac;
+SELECT width, count(*) FROM (SELECT floor(phut_nam_ben / 60) AS width FROM cang_luot_tau) GROUP BY width ORDER BY width;
+SELECT wavg(doanh_thu_vnd, thue_gtgt_vnd) > 0 FROM hoa_don_dnnvv;
+
+-- windows
+SELECT tinh, nganh, dt, rank() OVER (PARTITION BY tinh ORDER BY dt DESC) AS hang FROM (SELECT tinh, nganh, sum(doanh_thu_vnd) AS dt FROM hoa_don_dnnvv GROUP BY ALL) ORDER BY ALL;
+SELECT tinh, sum(doanh_thu_vnd) AS dt, dense_rank() OVER (ORDER BY sum(doanh_thu_vnd) DESC) AS hang FROM hoa_don_dnnvv GROUP BY tinh ORDER BY hang;
+SELECT thang, dt, lag(dt) OVER (ORDER BY thang) AS truoc, dt - lag(dt) OVER (ORDER BY thang) AS tang FROM (SELECT date_trunc('month', ngay_lap) AS thang, sum(doanh_thu_vnd) AS dt FROM hoa_don_dnnvv GROUP BY 1) ORDER BY thang;
+SELECT thang, dt, round(100.0 * (dt - lag(dt, 1, dt) OVER w) / lag(dt, 1, dt) OVER w, 1) AS phan_tram FROM (SELECT date_trunc('month', ngay_lap) AS thang, sum(doanh_thu_vnd) AS dt FROM hoa_don_dnnvv GROUP BY 1) WINDOW w AS (ORDER BY thang) ORDER BY thang;
+SELECT ngay, n, sum(n) OVER (ORDER BY ngay) AS luy_ke FROM (SELECT ngay_lap AS ngay, count(*) AS n FROM hoa_don_dnnvv GROUP BY 1) ORDER BY ngay;
+SELECT ngay, avg(n) OVER (ORDER BY ngay ROWS BETWEEN 6 PRECEDING AND CURRENT ROW) AS tb7 FROM (SELECT ngay_lap AS ngay, count(*) AS n FROM hoa_don_dnnvv GROUP BY 1) ORDER BY ngay;
+SELECT ngay, sum(n) OVER (ORDER BY ngay RANGE BETWEEN INTERVAL 7 DAYS PRECEDING AND CURRENT ROW) AS tuan FROM (SELECT ngay_lap AS ngay, count(*) AS n FROM hoa_don_dnnvv GROUP BY 1) ORDER BY ngay;
+SELECT nam, hang, count(*) OVER (ORDER BY hang GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING) FROM chi_so_cds WHERE hang IS NOT NULL ORDER BY ALL;
+SELECT nam, gia_tri_1e4, sum(gia_tri_1e4) OVER (PARTITION BY nam ORDER BY gia_tri_1e4, dia_phuong, chi_so ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) FROM chi_so_cds WHERE cap = 'quoc_gia' ORDER BY ALL;
+SELECT cang, phut_nam_ben, ntile(4) OVER (ORDER BY phut_nam_ben, hang_tau_pid) AS tu_phan FROM cang_luot_tau ORDER BY ALL LIMIT 20;
+SELECT cang, percent_rank() OVER (ORDER BY sum(tan_hang)), cume_dist() OVER (ORDER BY sum(tan_hang)) FROM cang_luot_tau GROUP BY cang ORDER BY cang;
+SELECT cang, first_value(quoc_tich) OVER w, last_value(quoc_tich) OVER w, nth_value(quoc_tich, 2) OVER w FROM (SELECT cang, quoc_tich, count(*) AS n FROM cang_luot_tau GROUP BY ALL) WINDOW w AS (PARTITION BY cang ORDER BY n, quoc_tich ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) ORDER BY ALL;
+SELECT cang, quoc_tich, n FROM (SELECT cang, quoc_tich, count(*) AS n FROM cang_luot_tau GROUP BY ALL) QUALIFY row_number() OVER (PARTITION BY cang ORDER BY n DESC, quoc_tich) <= 2 ORDER BY ALL;
+SELECT tuyen, count(*) AS n FROM xe_buyt_luot_di GROUP BY tuyen QUALIFY rank() OVER (ORDER BY count(*) DESC) <= 3 ORDER BY ALL;
+SELECT tuyen, lead(tuyen, 1, 'hết') OVER (ORDER BY tuyen) FROM (SELECT DISTINCT tuyen FROM xe_buyt_luot_di) ORDER BY tuyen;
+SELECT last_value(hang IGNORE NULLS) OVER (ORDER BY dia_phuong, nam, chi_so) FROM chi_so_cds ORDER BY ALL LIMIT 5;
+SELECT count(*) FILTER (WHERE ban_truc_tuyen) OVER (PARTITION BY tinh) AS n, tinh FROM hoa_don_dnnvv ORDER BY ALL LIMIT 10;
+SELECT sum(doanh_thu_vnd) OVER () - doanh_thu_vnd AS con_lai FROM hoa_don_dnnvv ORDER BY ALL LIMIT 4;
+SELECT median(doanh_thu_vnd) OVER (PARTITION BY nganh) AS m, nganh FROM hoa_don_dnnvv ORDER BY ALL LIMIT 4;
+SELECT max(n) - min(n) FROM (SELECT count(*) OVER (PARTITION BY tinh, nganh) AS n FROM hoa_don_dnnvv);
+
+-- WITH
+WITH thang AS (SELECT date_trunc('month', ngay_lap) AS t, sum(doanh_thu_vnd) AS dt FROM hoa_don_dnnvv GROUP BY 1) SELECT t, dt FROM thang WHERE dt > (SELECT avg(dt) FROM thang) ORDER BY t;
+WITH a AS (SELECT tinh, count(*) AS n FROM hoa_don_dnnvv GROUP BY tinh), b AS (SELECT max(n) AS m FROM a) SELECT tinh FROM a JOIN b ON n = m;
+WITH a(noi, tong) AS (SELECT tinh, sum(doanh_thu_vnd) FROM hoa_don_dnnvv GROUP BY tinh) SELECT noi FROM a ORDER BY tong DESC, noi LIMIT 1;
+WITH a AS MATERIALIZED (SELECT * FROM chi_so_cds WHERE nam = 2022), b AS NOT MATERIALIZED (SELECT * FROM a WHERE cap = 'tinh') SELECT count(*) FROM b;
+WITH hoa_don_dnnvv AS (SELECT * FROM hoa_don_dnnvv WHERE tinh = 'Huế') SELECT count(*) FROM hoa_don_dnnvv;
+WITH RECURSIVE so(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM so WHERE n < 12) SELECT n, make_date(2026, n, 1) AS dau_thang FROM so ORDER BY n;
+WITH RECURSIVE cay(ma, cha, bac) AS (SELECT ma, cha, 0 FROM (VALUES (1, NULL), (2, 1), (3, 1), (4, 2)) g(ma, cha) WHERE cha IS NULL UNION ALL SELECT g.ma, g.cha, bac + 1 FROM (VALUES (2, 1), (3, 1), (4, 2)) g(ma, cha) JOIN cay ON g.cha = cay.ma) SELECT * FROM cay ORDER BY ma;
+WITH RECURSIVE fib(a, b) AS (SELECT 0, 1 UNION ALL SELECT b, a + b FROM fib WHERE b < 1000) SELECT list(a) FROM fib;
+WITH lich AS (SELECT d::DATE AS ngay FROM generate_series(DATE '2026-01-01', DATE '2026-01-31', INTERVAL 1 DAY) g(d)) SELECT ngay, count(nguoi_ban_pid) AS n FROM lich LEFT JOIN hoa_don_dnnvv ON ngay_lap = ngay GROUP BY ngay ORDER BY ngay;
+WITH x AS (WITH y AS (SELECT 1 AS v) SELECT v + 1 AS w FROM y) SELECT w FROM x;
+WITH p AS (SELECT *, row_number() OVER (PARTITION BY tinh ORDER BY doanh_thu_vnd DESC, ngay_lap, nganh) AS stt FROM hoa_don_dnnvv) SELECT tinh, doanh_thu_vnd FROM p WHERE stt = 1 ORDER BY tinh;
+WITH d AS (SELECT DISTINCT tinh FROM hoa_don_dnnvv) SELECT a.tinh, b.tinh FROM d a JOIN d b ON a.tinh < b.tinh ORDER BY ALL LIMIT 10;
+
+-- joins
+SELECT h.tinh, count(*) FROM hoa_don_dnnvv h JOIN (SELECT DISTINCT dia_phuong FROM chi_so_cds) c ON c.dia_phuong = h.tinh GROUP BY h.tinh ORDER BY ALL;
+SELECT t.dia_phuong, t.gia_tri_1e4, s.gia_tri_1e4 FROM chi_so_cds t LEFT JOIN chi_so_cds s ON s.dia_phuong = t.dia_phuong AND s.chi_so = t.chi_so AND s.nam = t.nam + 1 WHERE t.chi_so = 'dti' ORDER BY ALL LIMIT 20;
+SELECT dia_phuong, a.gia_tri_1e4 - b.gia_tri_1e4 AS hon FROM chi_so_cds a JOIN chi_so_cds b USING (dia_phuong, nam) WHERE a.chi_so = 'kinh_te_so' AND b.chi_so = 'xa_hoi_so' ORDER BY ALL LIMIT 20;
+SELECT count(*) FROM (SELECT DISTINCT tinh FROM hoa_don_dnnvv) a CROSS JOIN (SELECT DISTINCT nganh FROM hoa_don_dnnvv) b;
+SELECT a.tinh, b.n FROM (SELECT DISTINCT tinh FROM hoa_don_dnnvv) a, LATERAL (SELECT count(*) AS n FROM hoa_don_dnnvv h WHERE h.tinh = a.tinh) b ORDER BY ALL;
+SELECT a.x, b.y FROM (VALUES (1), (2), (3)) a(x) FULL OUTER JOIN (VALUES (2), (3), (4)) b(y) ON a.x = b.y ORDER BY ALL;
+SELECT a.x, b.y FROM (VALUES (1), (2)) a(x) RIGHT JOIN (VALUES (2), (4)) b(y) ON a.x = b.y ORDER BY ALL;
+SELECT * FROM (SELECT 1 AS k, 'a' AS x) NATURAL JOIN (SELECT 1 AS k, 'b' AS y);
+SELECT DISTINCT dia_phuong FROM chi_so_cds SEMI JOIN (SELECT 'Huế' AS dia_phuong) USING (dia_phuong);
+SELECT count(*) FROM (SELECT DISTINCT tinh FROM hoa_don_dnnvv) a ANTI JOIN chi_so_cds c ON c.dia_phuong = a.tinh;
+SELECT g.moc, x.t FROM (VALUES (TIMESTAMP '2026-01-01 08:00'), (TIMESTAMP '2026-01-01 09:30')) x(t) ASOF JOIN (VALUES (TIMESTAMP '2026-01-01 07:00'), (TIMESTAMP '2026-01-01 09:00')) g(moc) ON x.t >= g.moc ORDER BY ALL;
+SELECT a.x, b.y FROM (VALUES (1), (2)) a(x) POSITIONAL JOIN (VALUES ('p'), ('q')) b(y);
+SELECT a.dia_phuong FROM chi_so_cds a WHERE EXISTS (SELECT 1 FROM chi_so_cds b WHERE b.dia_phuong = a.dia_phuong AND b.hang = 1) GROUP BY ALL ORDER BY ALL;
+SELECT a.i, b.j FROM range(3) a(i) JOIN range(5) b(j) ON b.j BETWEEN a.i AND a.i + 1 ORDER BY ALL;
+SELECT a.i FROM range(4) a(i) WHERE NOT EXISTS (FROM range(2) b(j) WHERE b.j = a.i) ORDER BY i;
+SELECT x.tinh, y.tinh FROM (SELECT DISTINCT tinh FROM hoa_don_dnnvv) x LEFT JOIN (SELECT DISTINCT tinh FROM hoa_don_dnnvv WHERE khach_du_lich) y ON x.tinh = y.tinh ORDER BY ALL;
+SELECT n.n_name, r.r_name FROM nation n JOIN region r ON n.n_regionkey = r.r_regionkey ORDER BY ALL;
+SELECT c_mktsegment, count(o_orderkey) FROM customer LEFT JOIN orders ON c_custkey = o_custkey AND o_orderstatus = 'O' GROUP BY c_mktsegment ORDER BY ALL;
+SELECT s_name, p_name, ps_supplycost FROM supplier, partsupp, part WHERE s_suppkey = ps_suppkey AND ps_partkey = p_partkey ORDER BY ps_supplycost, s_name, p_name LIMIT 5;
+SELECT l1.l_orderkey, count(*) FROM lineitem l1 JOIN lineitem l2 ON l1.l_orderkey = l2.l_orderkey AND l1.l_linenumber < l2.l_linenumber GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5;
+
+-- sets
+SELECT tinh FROM hoa_don_dnnvv UNION SELECT dia_phuong FROM chi_so_cds ORDER BY 1;
+SELECT tinh FROM hoa_don_dnnvv INTERSECT SELECT dia_phuong FROM chi_so_cds ORDER BY 1;
+SELECT dia_phuong FROM chi_so_cds EXCEPT SELECT tinh FROM hoa_don_dnnvv ORDER BY 1 LIMIT 10;
+SELECT nam FROM chi_so_cds UNION ALL SELECT nam FROM chi_so_cds WHERE nam = 2022 ORDER BY ALL LIMIT 3;
+SELECT count(*) FROM (SELECT nam FROM chi_so_cds EXCEPT ALL SELECT nam FROM chi_so_cds WHERE cap = 'tinh');
+SELECT count(*) FROM (SELECT nam FROM chi_so_cds INTERSECT ALL SELECT nam FROM chi_so_cds WHERE cap = 'tinh');
+(SELECT 1 AS x UNION SELECT 2) EXCEPT SELECT 2;
+(SELECT tinh, 'nhiều' AS loai FROM hoa_don_dnnvv GROUP BY tinh ORDER BY count(*) DESC, tinh LIMIT 1) UNION ALL (SELECT tinh, 'ít' FROM hoa_don_dnnvv GROUP BY tinh ORDER BY count(*), tinh LIMIT 1);
+SELECT 1 AS a, 2 AS b UNION ALL BY NAME SELECT 3 AS b, 4 AS c ORDER BY ALL;
+SELECT 'a' AS x UNION SELECT 'b' UNION ALL SELECT 'a' ORDER BY x;
+
+-- dates and times
+SELECT date_trunc('quarter', ngay_lap) AS quy, sum(doanh_thu_vnd) FROM hoa_don_dnnvv GROUP BY quy ORDER BY quy;
+SELECT year(ngay_lap) AS nam, month(ngay_lap) AS thang, count(*) FROM hoa_don_dnnvv GROUP BY ALL ORDER BY ALL;
+SELECT extract(dow FROM ngay_lap) AS thu, extract('week' FROM ngay_lap) AS tuan, count(*) FROM hoa_don_dnnvv GROUP BY ALL ORDER BY ALL LIMIT 10;
+SELECT dayname(ngay_lap), monthname(ngay_lap), isodow(ngay_lap), count(*) FROM hoa_don_dnnvv GROUP BY ALL ORDER BY ALL LIMIT 10;
+SELECT strftime(ngay_lap, '%d/%m/%Y') AS ngay FROM hoa_don_dnnvv GROUP BY ALL ORDER BY ngay LIMIT 5;
+SELECT strftime(thang, 'Tháng %m năm %Y') FROM (SELECT DISTINCT date_trunc('month', ngay_lap) AS thang FROM hoa_don_dnnvv) ORDER BY thang;
+SELECT strptime('24/11/2026', '%d/%m/%Y')::DATE AS ngay, try_strptime('x', '%d') IS NULL AS sai;
+SELECT DATE '2026-02-28' + 1, DATE '2026-01-31' + INTERVAL 1 MONTH, DATE '2026-03-01' - DATE '2026-02-01';
+SELECT TIMESTAMP '2026-01-01 10:00' - TIMESTAMP '2025-12-31 09:30' AS khoang, INTERVAL '3' HOUR + INTERVAL '15 minutes' AS tong;
+SELECT date_diff('day', DATE '2026-01-01', DATE '2026-11-24'), date_sub('month', DATE '2026-01-31', DATE '2026-02-28'), datediff('year', DATE '2020-05-01', DATE '2026-01-01');
+SELECT date_add(DATE '2026-01-01', INTERVAL 10 DAY), last_day(DATE '2026-02-01'), make_date(2026, 11, 24);
+SELECT date_part('year', ngay_giao_dich) AS nam, date_part(['month', 'day'], ngay_giao_dich) AS md FROM dat_dai_giao_dich ORDER BY ALL LIMIT 3;
+SELECT epoch(TIMESTAMP '2026-01-01'), epoch_ms(TIMESTAMP '2026-01-01'), to_timestamp(0), make_timestamp(2026, 1, 2, 3, 4, 5.5);
+SELECT extract(hour FROM len_xe_luc) AS gio, count(*) FROM xe_buyt_luot_di GROUP BY gio ORDER BY gio;
+SELECT len_xe_luc::DATE AS ngay, count(*) FROM xe_buyt_luot_di GROUP BY ngay ORDER BY ngay LIMIT 10;
+SELECT date_trunc('hour', len_xe_luc AT TIME ZONE 'Asia/Ho_Chi_Minh') AS gio, count(*) FROM xe_buyt_luot_di GROUP BY gio ORDER BY 2 DESC, 1 LIMIT 5;
+SELECT time_bucket(INTERVAL '15 minutes', len_xe_luc) AS khung, count(*) FROM xe_buyt_luot_di GROUP BY khung ORDER BY khung LIMIT 10;
+SELECT strftime(len_xe_luc, '%H:%M') AS luc, count(*) FROM xe_buyt_luot_di GROUP BY luc ORDER BY 2 DESC, 1 LIMIT 5;
+SELECT count(*) FROM xe_buyt_luot_di WHERE len_xe_luc >= TIMESTAMPTZ '2026-05-01 00:00:00+07' AND len_xe_luc < TIMESTAMPTZ '2026-06-01 00:00:00+07';
+SELECT count(*) FROM xe_buyt_luot_di WHERE (len_xe_luc AT TIME ZONE 'Asia/Ho_Chi_Minh')::TIME BETWEEN TIME '06:30' AND TIME '08:30' AND isodow(len_xe_luc) < 6;
+SELECT count(*) FROM hoa_don_dnnvv WHERE ngay_lap BETWEEN '2026-01-01' AND '2026-03-31';
+SELECT count(*) FROM hoa_don_dnnvv WHERE ngay_lap >= current_date - INTERVAL 10 YEARS;
+SELECT current_date > DATE '2026-01-01' AS sau, current_date AS hom_nay;
+SELECT max(ngay_lap) - min(ngay_lap) AS so_ngay, max(ngay_lap) - INTERVAL 7 DAY AS tuan_truoc FROM hoa_don_dnnvv;
+SELECT quarter(ngay_giao_dich) AS q, yearweek(ngay_giao_dich) AS t, count(*) FROM dat_dai_giao_dich GROUP BY ALL ORDER BY ALL LIMIT 5;
+SELECT DATE '2026-11-24'::TIMESTAMP, TIMESTAMP '2026-11-24 23:59:59'::DATE, TIME '08:00' + INTERVAL 30 MINUTE;
+SELECT to_days(3), to_hours(5), to_months(14), INTERVAL (2 + 3) DAY;
+SELECT d::DATE FROM range(DATE '2026-01-01', DATE '2026-02-01', INTERVAL 1 WEEK) r(d);
+SELECT julian(DATE '2026-01-01'), dayofyear(DATE '2026-03-01'), weekofyear(DATE '2026-01-01'), century(DATE '2026-01-01'), era(DATE '2026-01-01');
+SELECT days_in_month(DATE '2026-02-10'), DATE '2026-01-01' < TIMESTAMP '2026-01-01 00:00:01', datetrunc('MONTH', DATE '2026-05-17');
+
+-- text, much of it Vietnamese
+SELECT upper('đường nguyễn huệ'), lower('QUẬN BÌNH THẠNH'), length('Thủ Đức'), strlen('Thủ Đức'), reverse('phở');
+SELECT DISTINCT strip_accents(tinh) AS khong_dau FROM hoa_don_dnnvv ORDER BY 1;
+SELECT count(*) FROM hoa_don_dnnvv WHERE tinh = 'Huế';
+SELECT count(*) FROM hoa_don_dnnvv WHERE tinh LIKE '%ồng%';
+SELECT count(*) FROM hoa_don_dnnvv WHERE tinh ILIKE 'đồng%';
+SELECT count(*) FROM hoa_don_dnnvv WHERE lower(strip_accents(tinh)) LIKE 'lam dong%';
+SELECT count(*) FROM hoa_don_dnnvv WHERE nganh NOT LIKE 'dich\_vu%' ESCAPE '\';
+SELECT DISTINCT dia_phuong FROM chi_so_cds WHERE dia_phuong SIMILAR TO 'Tỉnh mẫu 0[1-5]' ORDER BY 1;
+SELECT DISTINCT dia_phuong FROM chi_so_cds WHERE regexp_matches(dia_phuong, '^(Đ|H)') ORDER BY 1;
+SELECT DISTINCT dia_phuong FROM chi_so_cds WHERE dia_phuong ~ '.*Tàu$';
+SELECT DISTINCT dia_phuong FROM chi_so_cds WHERE starts_with(dia_phuong, 'Vùng') OR dia_phuong ^@ 'Cả' ORDER BY 1;
+SELECT regexp_replace('0903 123 456', '\s', '', 'g'), regexp_extract('Tuyến 53-A', '(\d+)-(\w)', 2), regexp_extract_all('1, 22, 333', '\d+');
+SELECT regexp_split_to_array('a1b22c', '\d+'), string_split('a,b,c', ','), split_part('a-b-c', '-', 2), str_split('x y', ' ');
+SELECT concat('a', NULL, 'b'), concat_ws('-', 'a', NULL, 'b'), 'a' || 'b', 'a' || NULL IS NULL;
+SELECT substring('Hồ Chí Minh', 4, 3), left('Cần Thơ', 3), right('Cần Thơ', 3), 'Đà Nẵng'[1:2], 'Huế'[-1];
+SELECT trim('  x '), ltrim('xxa', 'x'), rtrim('a  '), trim(BOTH '-' FROM '--a--'), lpad('7', 3, '0'), rpad('a', 3, '.');
+SELECT replace('Q. 1, Q. 3', 'Q. ', 'Quận '), translate('abc', 'ab', 'xy'), repeat('ab', 3), instr('abcabc', 'ca'), strpos('abc', 'c');
+SELECT position('u' IN 'Huế'), overlay('abcdef' PLACING 'XX' FROM 2 FOR 3), contains('Bà Rịa', 'Rịa'), suffix('abc', 'bc'), prefix('abc', 'ab');
+SELECT levenshtein('Hue', 'Huế'), jaro_winkler_similarity('Da Nang', 'Đà Nẵng') > 0.5, jaccard('abc', 'abd'), hamming('abc', 'abd'), damerau_levenshtein('ab', 'ba');
+SELECT ascii('A'), chr(272), unicode('Đ'), ord('a'), hex('Huế'), md5('x'), sha256('x'), base64('abc'::BLOB), from_base64('YWJj');
+SELECT nfc_normalize('Huế') = 'Huế' AS nhu_nhau, left_grapheme('Huế', 2), length_grapheme('Huế'), 'Huế' COLLATE nocase = 'HUẾ' AS khong_phan_biet;
+SELECT tinh COLLATE noaccent = 'Hue' AS la_hue, count(*) FROM hoa_don_dnnvv GROUP BY ALL ORDER BY ALL;
+SELECT upper(left(nganh, 1)) || replace(substring(nganh, 2), '_', ' ') AS ten, count(*) FROM hoa_don_dnnvv GROUP BY ten ORDER BY ten;
+SELECT CASE nganh WHEN 'an_uong' THEN 'Ăn uống' WHEN 'luu_tru' THEN 'Lưu trú' ELSE 'Khác' END AS nhom, count(*) FROM hoa_don_dnnvv GROUP BY nhom ORDER BY nhom;
+SELECT 'it''s', E'a\tb', $$'"$$, '', 'dòng 1
+dòng 2' AS hai_dong;
+SELECT "tinh", hoa_don_dnnvv."nganh" AS "Ngành nghề", count(*) AS "Số hóa đơn" FROM hoa_don_dnnvv GROUP BY ALL ORDER BY ALL LIMIT 3;
+SELECT printf_free || '!' FROM (SELECT 'x' AS printf_free);
+SELECT format_bytes(123456), formatReadableSize(1500), bar_free FROM (SELECT 1 AS bar_free);
+SELECT url_encode('Cần Thơ'), url_decode('C%E1%BA%A7n'), to_base64('x'::BLOB), encode('đ'), decode(encode('đ'));
+SELECT string_agg(upper(l), '' ORDER BY l) FROM (SELECT unnest(string_split('c,a,b', ',')) AS l);
+SELECT bit_length('a'), octet_length(encode('đ')), ends_with('abc', 'c'), lcase('ABC'), ucase('abc'), array_to_string(['a', 'b'], '+');
+
+-- numbers, conversion, conditions
+SELECT doanh_thu_vnd / 1000000.0 AS trieu, round(doanh_thu_vnd / 1e6, 1), doanh_thu_vnd // 1000000, doanh_thu_vnd % 1000 FROM hoa_don_dnnvv ORDER BY ALL LIMIT 5;
+SELECT 7 / 2, 7 // 2, 7 % 2, -7 % 3, 2 ** 10, 2 ^ 3, 5!, @ -3, ~ 5, 6 & 3, 6 | 3, xor(6, 3), 1 << 3, 8 >> 1;
+SELECT abs(-1), ceil(1.2), floor(-1.2), round(2.5), round(1234.567, -2), trunc(1.9), sign(-3), sqrt(2), cbrt(27), exp(1), ln(10), log10(100), log2(8);
+SELECT greatest(1, 3, 2), least(1, NULL, 2), coalesce(NULL, 1), ifnull(NULL, 2), nullif(1, 1), if(true, 'a', 'b');
+SELECT sin(1), cos(1), tan(1), atan2(1, 2), pi(), degrees(pi()), radians(180), even(3), gcd(12, 18), lcm(4, 6), factorial(5), pow(2, 3), mod(7, 3);
+SELECT isnan('nan'::DOUBLE), isinf('inf'::DOUBLE), isfinite(1.0), nextafter(1.0, 2.0) > 1;
+SELECT '12'::INT, CAST('12.5' AS DECIMAL(9, 2)), TRY_CAST('x' AS INT), 1.5::INT, 'true'::BOOLEAN, 1::VARCHAR, '2026-01-01'::DATE, 3.99::BIGINT;
+SELECT 0.1 + 0.2 = 0.3, 0.1::DOUBLE + 0.2 = 0.3, 1e3, 1_000_000, 9007199254740993, 170141183460469231731687303715884105727;
+SELECT CASE WHEN doanh_thu_vnd < 1000000 THEN 'nhỏ' WHEN doanh_thu_vnd < 10000000 THEN 'vừa' ELSE 'lớn' END AS co, count(*) FROM hoa_don_dnnvv GROUP BY co ORDER BY co;
+SELECT CASE WHEN count(*) > 0 THEN sum(teu_do) / count(*) END FROM cang_luot_tau;
+SELECT TRY(1 / 0), TRY(CAST('x' AS INTEGER)), 1 / 0 IS NULL;
+SELECT typeof(1), typeof(1.5), typeof('a'), typeof(NULL), typeof([1]), typeof({'a': 1});
+SELECT 1 BETWEEN 0 AND 2, 1 NOT BETWEEN 2 AND 3, 1 IN (1, 2), 3 NOT IN (1, 2), NULL IN (1), 1 IS NOT NULL, 1 = ALL ([1, 1]), 1 = ANY ([1, 2]);
+SELECT true AND NULL, false AND NULL, true OR NULL, NOT NULL::BOOLEAN, (1 = 1) <> false, true IS TRUE, NULL IS UNKNOWN;
+SELECT hash('a') = hash('a'), md5_number('a') > 0, bin(5), to_hex(255), from_hex('ff'), to_binary(3), unbin('11');
+SELECT gia_tri_1e4::DECIMAL(10, 4) / 10000 AS d, (gia_tri_1e4 / 10000)::FLOAT AS f FROM chi_so_cds WHERE gia_tri_1e4 IS NOT NULL ORDER BY ALL LIMIT 3;
+SELECT sum(x), avg(x), min(x), max(x) FROM (SELECT unnest([1.5, 2.5, NULL]) AS x);
+SELECT 100 * sum(thue_gtgt_vnd)::DOUBLE / sum(doanh_thu_vnd) AS thue_suat FROM hoa_don_dnnvv;
+
+-- subqueries
+SELECT tinh FROM hoa_don_dnnvv GROUP BY tinh HAVING count(*) > (SELECT avg(n) FROM (SELECT count(*) AS n FROM hoa_don_dnnvv GROUP BY tinh)) ORDER BY tinh;
+SELECT count(*) FROM hoa_don_dnnvv WHERE nguoi_ban_pid IN (SELECT nguoi_ban_pid FROM hoa_don_dnnvv GROUP BY 1 HAVING count(*) > 3);
+SELECT count(*) FROM hoa_don_dnnvv WHERE tinh NOT IN (SELECT dia_phuong FROM chi_so_cds);
+SELECT tinh, (SELECT max(gia_tri_1e4) FROM chi_so_cds c WHERE c.dia_phuong = h.tinh) AS dti FROM (SELECT DISTINCT tinh FROM hoa_don_dnnvv) h ORDER BY ALL;
+SELECT count(*) FROM hoa_don_dnnvv h WHERE doanh_thu_vnd > (SELECT avg(doanh_thu_vnd) FROM hoa_don_dnnvv x WHERE x.nganh = h.nganh);
+SELECT count(*) FROM hoa_don_dnnvv WHERE doanh_thu_vnd >= ALL (SELECT doanh_thu_vnd FROM hoa_don_dnnvv);
+SELECT count(*) FROM hoa_don_dnnvv WHERE doanh_thu_vnd > ANY (SELECT doanh_thu_vnd FROM hoa_don_dnnvv WHERE tinh = 'Huế');
+SELECT ARRAY(SELECT DISTINCT tinh FROM hoa_don_dnnvv ORDER BY tinh) AS cac_tinh;
+SELECT EXISTS (FROM hoa_don_dnnvv WHERE tinh = 'Hà Nội') AS co_ha_noi, NOT EXISTS (SELECT 1 WHERE false) AS dung;
+SELECT (SELECT count(*) FROM hoa_don_dnnvv) + (SELECT count(*) FROM chi_so_cds) AS tong;
+SELECT x.* FROM (SELECT y.* FROM (SELECT 1 AS a) y) x;
+SELECT a, (SELECT sum(b) FROM unnest(l) u(b)) AS tong FROM (VALUES (1, [1, 2]), (2, [3])) t(a, l) ORDER BY a;
+SELECT count(*) FROM hoa_don_dnnvv LIMIT (SELECT 1);
+
+-- lists, structs, maps, lambdas
+SELECT [1, 2, 3] AS l, [1, 2, 3][1], [1, 2, 3][-1], [1, 2, 3][2:3], len([1, 2]), list_contains([1, 2], 2), array_length([1]);
+SELECT list_transform([1, 2, 3], lambda x: x * 2), list_filter([1, 2, 3], lambda x: x > 1), list_reduce([1, 2, 3], lambda a, b: a + b), [x + 1 FOR x IN [1, 2, 3] IF x <> 2];
+SELECT list_transform(['a', 'b'], lambda x, i: x || i), apply([1], lambda x: -x), array_filter([1, NULL], lambda x: x IS NOT NULL);
+SELECT list_sort([3, 1, 2]), list_reverse_sort([3, 1, 2]), list_distinct([1, 1, 2]), list_reverse([1, 2]), list_sum([1, 2]), list_avg([1, 2]), list_max([1, 2]), list_aggregate([1, 2], 'median');
+SELECT list_concat([1], [2]), list_append([1], 2), list_prepend(0, [1]), flatten([[1], [2, 3]]), list_zip([1, 2], ['a', 'b']), list_slice([1, 2, 3], 1, 2), array_pop_back([1, 2]);
+SELECT list_has_any([1, 2], [2, 3]), list_has_all([1, 2], [2]), list_intersect([1, 2], [2]), list_position([1, 2], 2), list_unique([1, 1, 2]), list_where([1, 2], [true, false]), list_select([5, 6], [2]), range(3), generate_series(1, 3);
+SELECT unnest([1, 2, 3]) AS x, unnest(['a', 'b']) AS y;
+SELECT unnest({'a': 1, 'b': 'x'}), unnest([{'p': 1}, {'p': 2}], recursive := true);
+SELECT tinh, unnest(list_sort(list(DISTINCT nganh))[:2]) AS nganh FROM hoa_don_dnnvv GROUP BY tinh ORDER BY ALL;
+SELECT {'tinh': 'Huế', 'n': 1} AS s, {'a': {'b': 2}}.a.b, struct_pack(x := 1, y := 2).y, row(1, 'a'), struct_extract({'a': 5}, 'a'), ({'a': 1})['a'];
+SELECT s.tinh, s.n FROM (SELECT {'tinh': tinh, 'n': count(*)} AS s FROM hoa_don_dnnvv GROUP BY tinh) ORDER BY ALL;
+SELECT s.* FROM (SELECT {'a': 1, 'b': 2} AS s);
+SELECT struct_insert({'a': 1}, b := 2), struct_keys({'a': 1}), struct_contains(row(1, 2), 2);
+SELECT MAP {'a': 1, 'b': 2}['a'], map_keys(MAP {'x': 1}), map_values(MAP {'x': 1}), cardinality(MAP {'x': 1}), map_from_entries([('k', 'v')]), map_entries(MAP {1: 2}), element_at(MAP {1: 2}, 1), map(['p'], [1]);
+SELECT m['luu_tru'] AS luu_tru FROM (SELECT map(list(nganh ORDER BY nganh), list(n ORDER BY nganh)) AS m FROM (SELECT nganh, count(*) AS n FROM hoa_don_dnnvv GROUP BY nganh));
+SELECT list({'cang': cang, 'n': n} ORDER BY cang)[1] FROM (SELECT cang, count(*) AS n FROM cang_luot_tau GROUP BY cang);
+SELECT h FROM (SELECT chi_so_cds AS h FROM chi_so_cds ORDER BY dia_phuong, nam, chi_so LIMIT 1);
+SELECT [[1, 2], [3]]::VARCHAR, '[1, 2]'::INT[], [1, 2]::BIGINT[], NULL::STRUCT(a INT, b VARCHAR[]), [1] || [2], [1, 2] && [2], [1, 2] @> [1];
+SELECT list_cosine_similarity([1.0, 0.0], [1.0, 1.0]), list_dot_product([1.0, 2.0], [3.0, 4.0]), list_distance([0.0], [3.0]), [1.0] <-> [2.0];
+
+-- JSON
+SELECT '{"a": {"b": [1, 2]}}'::JSON -> 'a' -> 'b' -> 0, '{"a": "x"}'::JSON ->> 'a', '{"a": 1}'::JSON ->> '$.a';
+SELECT json_extract('{"a": [1, 2]}', '$.a[1]'), json_extract_string('{"a": "x"}', '$.a'), json_value('{"a": 1}', '$.a'), json_exists('{"a": 1}', '$.b'), json_array_length('[1, 2]');
+SELECT json_keys('{"a": 1, "b": 2}'), json_type('[1]'), json_valid('{'), json_contains('{"a": 1}', '{"a": 1}'), json_structure('{"a": [1]}'), json_quote('x');
+SELECT to_json({'tinh': 'Huế', 'n': [1, 2]}), json_object('a', 1, 'b', NULL), json_array(1, 'x'), row_to_json({'a': 1}), json_merge_patch('{"a": 1}', '{"b": 2}'), json_pretty('{"a":1}');
+SELECT json_group_array(tinh) FROM (SELECT DISTINCT tinh FROM hoa_don_dnnvv ORDER BY tinh);
+SELECT to_json(list({'tinh': tinh, 'n': n} ORDER BY tinh)) FROM (SELECT tinh, count(*) AS n FROM hoa_don_dnnvv GROUP BY tinh);
+SELECT (j ->> '$.gia')::INT * 2 FROM (VALUES ('{"gia": 7}'::JSON), ('{"gia": 5}')) t(j) ORDER BY 1;
+SELECT j.a FROM (SELECT '{"a": 1}'::JSON AS j);
+SELECT json_extract('{"a": 1, "b": 2}', ['$.a', '$.b']), json_extract_path_text('{"a": 5}', '$.a'), '[1, 2]'::JSON::INT[];
+
+-- PIVOT and UNPIVOT
+PIVOT hoa_don_dnnvv ON tinh IN ('Huế', 'TP.HCM') USING sum(doanh_thu_vnd) GROUP BY nganh ORDER BY nganh;
+PIVOT (SELECT tinh, thanh_toan FROM hoa_don_dnnvv) ON thanh_toan IN ('tien_mat', 'chuyen_khoan') USING count(*) AS n GROUP BY tinh ORDER BY tinh;
+PIVOT chi_so_cds ON nam IN (2022, 2023) USING max(gia_tri_1e4) AS m, count(*) AS n GROUP BY chi_so ORDER BY chi_so;
+FROM hoa_don_dnnvv PIVOT (sum(doanh_thu_vnd) AS dt FOR nganh IN ('luu_tru', 'an_uong') GROUP BY tinh) ORDER BY tinh;
+SELECT tinh, luu_tru + an_uong AS ca_hai FROM (PIVOT (SELECT tinh, nganh, doanh_thu_vnd FROM hoa_don_dnnvv) ON nganh IN ('luu_tru', 'an_uong') USING sum(doanh_thu_vnd)) ORDER BY tinh;
+WITH p AS (PIVOT (SELECT cang, nen_tang FROM cang_luot_tau) ON nen_tang IN ('trong_nuoc', 'nuoc_ngoai') USING count(*)) SELECT * FROM p ORDER BY cang;
+UNPIVOT (SELECT cang, sum(teu_do) AS teu_do, sum(teu_xep) AS teu_xep FROM cang_luot_tau GROUP BY cang) ON teu_do, teu_xep INTO NAME loai VALUE teu ORDER BY ALL;
+SELECT * FROM (SELECT 1 AS id, 10 AS a, NULL AS b) UNPIVOT INCLUDE NULLS (v FOR k IN (a, b)) ORDER BY k;
+UNPIVOT (SELECT 1 AS x, 2 AS y) ON COLUMNS(*) INTO NAME ten VALUE so ORDER BY ten;
+SELECT tinh, sum(doanh_thu_vnd) FILTER (nganh = 'luu_tru') AS luu_tru, sum(doanh_thu_vnd) FILTER (nganh = 'an_uong') AS an_uong FROM hoa_don_dnnvv GROUP BY tinh ORDER BY tinh;
+
+-- shapes of the pilot's own questions
+SELECT tuyen, count(DISTINCT hanh_khach_pid) AS hanh_khach, count(*) AS luot FROM xe_buyt_luot_di GROUP BY tuyen ORDER BY tuyen;
+SELECT khu_vuc_len, khu_vuc_xuong, count(*) AS luot FROM xe_buyt_luot_di GROUP BY ALL HAVING count(*) >= 5 ORDER BY ALL DESC LIMIT 3;
+SELECT khu_vuc_len, khu_vuc_xuong, count(*) AS luot FROM xe_buyt_luot_di GROUP BY 1, 2 HAVING luot >= 5 ORDER BY luot DESC, 1, 2;
+SELECT kenh_mua_ve, sum(gia_ve_vnd) AS dt, avg(thoi_gian_cho_giay) / 60 AS phut FROM xe_buyt_luot_di GROUP BY kenh_mua_ve ORDER BY dt DESC;
+SELECT doi_tuong_ve, quantile_cont(thoi_gian_cho_giay, 0.95) FROM xe_buyt_luot_di GROUP BY 1 ORDER BY 1;
+SELECT hanh_khach_pid % 10 AS nhom, count(*) FROM xe_buyt_luot_di GROUP BY nhom ORDER BY nhom;
+SELECT avg(n), max(n) FROM (SELECT hanh_khach_pid, count(*) AS n FROM xe_buyt_luot_di GROUP BY ALL);
+SELECT cang, date_trunc('month', cap_ben_luc) AS thang, count(*) AS luot, sum(teu_do) + sum(teu_xep) AS teu FROM cang_luot_tau GROUP BY cang, thang ORDER BY ALL LIMIT 20;
+SELECT cang, sum(phut_nam_ben) / 60.0 / count(*) AS gio FROM cang_luot_tau GROUP BY cang ORDER BY gio DESC, cang;
+SELECT nen_tang, sum(phi_nen_tang_vnd) / count(*) AS phi, 1.0 * sum(phi_nen_tang_vnd) / sum(sum(phi_nen_tang_vnd)) OVER () AS phan FROM cang_luot_tau GROUP BY nen_tang ORDER BY 1;
+SELECT quoc_tich, count(DISTINCT hang_tau_pid) FROM cang_luot_tau WHERE cang LIKE 'CAI_MEP%' GROUP BY quoc_tich ORDER BY 2 DESC, 1;
+SELECT phuong_xa, sum(tri_gia_vnd) * 100 / sum(dien_tich_dm2) AS gia_vnd_m2 FROM dat_dai_giao_dich WHERE loai_dat = 'ODT' GROUP BY phuong_xa ORDER BY gia_vnd_m2 DESC, 1 LIMIT 10;
+SELECT phuong_xa, count(*) FILTER (WHERE ho_so_truc_tuyen) / count(*) AS ty_le FROM dat_dai_giao_dich GROUP BY phuong_xa HAVING count(*) > 5 ORDER BY ALL LIMIT 10;
+SELECT loai_giao_dich, year(ngay_giao_dich) AS nam, sum(tri_gia_vnd) / 1e9 AS ty FROM dat_dai_giao_dich GROUP BY ALL ORDER BY ALL;
+SELECT dia_phuong, gia_tri_1e4 / 10000 AS dti, nguon FROM chi_so_cds WHERE chi_so = 'dti' AND cap = 'tinh' AND nam = 2022 AND gia_tri_1e4 IS NOT NULL ORDER BY gia_tri_1e4 DESC, dia_phuong LIMIT 10;
+SELECT dia_phuong, chi_so, (muc_tieu_1e4 - gia_tri_1e4) / 10000 AS khoang_cach FROM chi_so_cds WHERE muc_tieu_1e4 IS NOT NULL ORDER BY chi_so, dia_phuong;
+SELECT nam, chi_so, avg(gia_tri_1e4) - lag(avg(gia_tri_1e4)) OVER (PARTITION BY chi_so ORDER BY nam) AS tang FROM chi_so_cds GROUP BY nam, chi_so ORDER BY ALL;
+SELECT tinh, count(*) FILTER (khach_du_lich) * 1.0 / count(*) AS ty_le_khach FROM hoa_don_dnnvv GROUP BY tinh ORDER BY 2 DESC, 1;
+SELECT thanh_toan, ban_truc_tuyen, sum(doanh_thu_vnd) FROM hoa_don_dnnvv GROUP BY ALL ORDER BY ALL;
+SELECT nguoi_ban_pid, sum(doanh_thu_vnd) AS dt FROM hoa_don_dnnvv GROUP BY 1 ORDER BY dt DESC, 1 LIMIT 5;
+SELECT tinh, nganh, dt FROM (SELECT tinh, nganh, sum(doanh_thu_vnd) AS dt, max(sum(doanh_thu_vnd)) OVER (PARTITION BY tinh) AS m FROM hoa_don_dnnvv GROUP BY tinh, nganh) WHERE dt = m ORDER BY ALL;
+SELECT corr(n, dt) FROM (SELECT nguoi_ban_pid, count(*) AS n, sum(doanh_thu_vnd) AS dt FROM hoa_don_dnnvv GROUP BY 1);
+SELECT sum(gini) FROM (SELECT (2 * row_number() OVER (ORDER BY dt) - count(*) OVER () - 1) * dt / (count(*) OVER () * sum(dt) OVER ()) AS gini FROM (SELECT sum(doanh_thu_vnd)::DOUBLE AS dt FROM hoa_don_dnnvv GROUP BY nguoi_ban_pid));
+SELECT floor(x / 10) * 10 AS tu, count(*) FROM (SELECT ntile(100) OVER (ORDER BY doanh_thu_vnd, ngay_lap, nguoi_ban_pid) - 1 AS x FROM hoa_don_dnnvv) GROUP BY tu ORDER BY tu;
+SELECT min(d), max(d), count(*) FROM (SELECT ngay_lap - lag(ngay_lap) OVER (PARTITION BY nguoi_ban_pid ORDER BY ngay_lap) AS d FROM hoa_don_dnnvv) WHERE d IS NOT NULL;
+
+-- over the TPC-H tables
+SELECT o_orderstatus, count(*), sum(o_totalprice) FROM orders GROUP BY o_orderstatus ORDER BY o_orderstatus;
+SELECT o_orderpriority, avg(o_totalprice)::DECIMAL(15, 2) FROM orders GROUP BY 1 ORDER BY 1;
+SELECT l_shipmode, sum(l_extendedprice * (1 - l_discount)) AS dt FROM lineitem GROUP BY l_shipmode ORDER BY dt DESC;
+SELECT date_trunc('year', o_orderdate) AS nam, count(*) FROM orders GROUP BY nam ORDER BY nam;
+SELECT n_name, count(*) FROM customer JOIN nation ON c_nationkey = n_nationkey GROUP BY n_name ORDER BY 2 DESC, 1 LIMIT 5;
+SELECT c_name, sum(o_totalprice) AS chi FROM customer JOIN orders ON c_custkey = o_custkey GROUP BY c_custkey, c_name ORDER BY chi DESC, c_name LIMIT 10;
+SELECT p_brand, p_type, avg(p_retailprice) FROM part WHERE p_size BETWEEN 1 AND 15 GROUP BY ALL ORDER BY ALL LIMIT 10;
+SELECT r_name, n_name, sum(s_acctbal) FROM region JOIN nation ON r_regionkey = n_regionkey JOIN supplier ON n_nationkey = s_nationkey GROUP BY ROLLUP (r_name, n_name) ORDER BY ALL;
+SELECT o_orderkey, o_orderdate, sum(o_totalprice) OVER (PARTITION BY o_custkey ORDER BY o_orderdate, o_orderkey) AS luy_ke FROM orders ORDER BY o_orderkey LIMIT 10;
+SELECT l_returnflag, l_linestatus, quantile_cont(l_quantity, [0.25, 0.5, 0.75]) FROM lineitem GROUP BY ALL ORDER BY ALL;
+SELECT extract(month FROM l_shipdate) AS thang, avg(l_receiptdate - l_shipdate) AS ngay_giao FROM lineitem GROUP BY thang ORDER BY thang;
+SELECT count(*) FROM lineitem WHERE l_commitdate < l_receiptdate AND l_shipdate < l_commitdate;
+SELECT ps_partkey, min(ps_supplycost), arg_min(ps_suppkey, ps_supplycost) FROM partsupp GROUP BY 1 ORDER BY 1 LIMIT 5;
+SELECT substring(c_phone, 1, 2) AS ma, count(*), sum(c_acctbal) FROM customer GROUP BY ma ORDER BY ma;
+SELECT o_custkey, list(o_orderkey ORDER BY o_orderdate, o_orderkey)[:3] FROM orders GROUP BY 1 ORDER BY 1 LIMIT 5;
+SELECT c_custkey FROM customer EXCEPT SELECT o_custkey FROM orders ORDER BY 1 LIMIT 10;
+SELECT c_name FROM customer WHERE c_custkey NOT IN (SELECT o_custkey FROM orders) ORDER BY c_name LIMIT 10;
+SELECT l_orderkey, count(*) FROM lineitem GROUP BY l_orderkey HAVING count(*) = 7 ORDER BY l_orderkey LIMIT 5;
+SELECT s_name, s_comment FROM supplier WHERE s_comment LIKE '%Customer%Complaints%' OR s_acctbal < 0 ORDER BY s_name;
+PIVOT (SELECT l_shipmode, l_returnflag, l_quantity FROM lineitem) ON l_returnflag IN ('A', 'N', 'R') USING sum(l_quantity) ORDER BY l_shipmode;
+SELECT o.o_orderkey, l.tong FROM orders o, LATERAL (SELECT sum(l_quantity) AS tong FROM lineitem WHERE l_orderkey = o.o_orderkey) l ORDER BY tong DESC NULLS LAST, 1 LIMIT 5;
+SELECT CASE WHEN p_type LIKE 'PROMO%' THEN 'khuyến mãi' ELSE 'thường' END AS loai, count(*) FROM part GROUP BY loai ORDER BY loai;
+WITH nam AS (SELECT year(o_orderdate) AS n, sum(o_totalprice) AS dt FROM orders GROUP BY 1) SELECT a.n, a.dt / b.dt - 1 AS tang FROM nam a JOIN nam b ON a.n = b.n + 1 ORDER BY 1;
+SELECT l_partkey, sum(l_quantity) AS q FROM lineitem GROUP BY 1 QUALIFY row_number() OVER (ORDER BY sum(l_quantity) DESC, l_partkey) <= 5 ORDER BY q DESC, 1;
+SELECT count(DISTINCT (l_partkey, l_suppkey)) FROM lineitem;
+SELECT c_mktsegment, o_orderstatus, grouping(c_mktsegment) AS g, sum(o_totalprice) FROM customer JOIN orders ON c_custkey = o_custkey GROUP BY CUBE (c_mktsegment, o_orderstatus) ORDER BY ALL;
+SELECT date_trunc('month', o_orderdate) AS t, sum(o_totalprice) AS dt, avg(sum(o_totalprice)) OVER (ORDER BY date_trunc('month', o_orderdate) ROWS 2 PRECEDING) AS tb3 FROM orders GROUP BY t ORDER BY t;
+SELECT a.n_name, b.n_name FROM nation a JOIN nation b ON a.n_regionkey = b.n_regionkey AND a.n_nationkey < b.n_nationkey WHERE 'VIETNAM' IN (a.n_name, b.n_name) ORDER BY ALL;
+SELECT o_orderdate, o_totalprice FROM orders WHERE o_orderdate >= DATE '1996-01-01' AND o_orderdate < DATE '1996-01-01' + INTERVAL '3' MONTH ORDER BY ALL LIMIT 5;
+SELECT l_linestatus, string_agg(DISTINCT l_shipmode, ',' ORDER BY l_shipmode) FROM lineitem GROUP BY 1 ORDER BY 1;
