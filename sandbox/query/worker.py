@@ -243,11 +243,9 @@ def run(jobs: Iterator[dict[str, Any]], out: Out, stranger: int) -> None:
     extracts = setup["files"]
     files = [path for paths in extracts.values() for path in paths]
     connection = open_jail(setup["limits"], files, extracts, stranger=stranger)
-    threshold = None
     for job in jobs:
-        if threshold != job["min_group"]:
-            threshold = job["min_group"]
-            connection.execute(f"SET VARIABLE {THRESHOLD} = {int(threshold)}")
+        # anew for each: what ran before should not have been able to set it, and would be believed
+        connection.execute(f"SET VARIABLE {THRESHOLD} = {int(job['min_group'])}")
         try:
             trailer = {"status": "done", "rows": _stream(connection.sql(job["sql"]), job["max_rows"], out)}
         except (duckdb.Error, OSError) as error:  # Arrow's reader raises OSError for what fails in mid-stream

@@ -168,7 +168,7 @@ def rows_of(scene: Scene, sql: str, owner: str = "") -> pa.Table:
 
 
 def outcome_of(scene: Scene, sql: str) -> bytes:
-    """All that comes out of the jail: rows, names, or the words of a refusal. Each statement finds a session unspoilt."""
+    """All that comes out of the jail: rows, names, words of a refusal. Each statement finds an unspoilt session."""
     try:
         table = rows_of(scene, sql, owner=sql)
     except SandboxError as refused:
