@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
-from sandbox.query import nodes
+from sandbox.query import lineage, nodes
 from sandbox.query.gate import Gate, Touched
 from sandbox.query.guard import guarded
 from sandbox.query.nodes import Node
@@ -60,8 +60,11 @@ def _facts(sql: str, relations: Sequence[Granted], today: str, engine: Language)
     # (4) What was checked is what is rendered and bound.
     canonical = engine.render(root)
     output = engine.bind(canonical)
-    # (5) A relation with a unit opens to the guarded aggregate only.
     used = [each for each in relations if each.name in gate.touched.tables]
+    columns = {each.name: list(gate.touched.columns(each.columns.values())) for each in used}
+    comes_from = lineage.lineage(root, [name for name, _ in output], columns)
+    joins, compared = lineage.joins(root), lineage.compared(root)
+    # (5) A relation with a unit opens to the guarded aggregate only.
     cells = _cells(root, used)
     runs = _guarded(cells, output, engine) if cells and cells.guarded else canonical
     return {
@@ -70,7 +73,7 @@ def _facts(sql: str, relations: Sequence[Granted], today: str, engine: Language)
         "statement": "select",
         "shape": "aggregate" if cells else "free",
         "tables": [each.name for each in used],
-        "columns": {each.name: list(gate.touched.columns(each.columns.values())) for each in used},
+        "columns": columns,
         "dimensions": {each.name: list(cells.used) if cells else [] for each in used},
         "functions": sorted(gate.touched.calls),
         "aggregates": _aggregates(cells, gate.touched),
@@ -78,6 +81,9 @@ def _facts(sql: str, relations: Sequence[Granted], today: str, engine: Language)
         "unit_exposed": bool(cells and cells.unit_exposed),
         "guards": len(cells.guards) if cells and cells.guarded else 0,
         "output": [{"name": name, "type": kind} for name, kind in output],
+        "lineage": comes_from,
+        "joins": joins,
+        "compared": compared,
     }
 
 

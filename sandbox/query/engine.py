@@ -34,12 +34,23 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """One comparison with constants, such as ``equal`` or ``between``; ``columns`` are all those named in it."""
+
+    comparison: str
+    columns: tuple[str, ...]
+    constants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a query touches, as the policy needs to know it.
 
     ``canonical`` is the checked SQL and ``fingerprint`` its digest; ``runs`` is what a :class:`Job` executes, and its
     last ``guards`` columns count the privacy units behind each row. ``shape`` is ``aggregate`` when it was proved that
     every value is computed from groups. ``undeclared`` columns group or filter outside a declared dimension.
+    ``lineage`` says for each output column which ``relation.column`` its expression may depend on; where that cannot be
+    said exactly it names all that are touched.
     """
 
     canonical: str
@@ -56,6 +67,9 @@ class Facts:
     unit_exposed: bool
     guards: int
     output: tuple[Column, ...]
+    lineage: tuple[tuple[str, ...], ...] = ()
+    joins: tuple[str, ...] = ()
+    compared: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from sandbox.core.clock import ManualClock
 from sandbox.core.errors import Invalid, QueryRefused
 from sandbox.core.terms import Column, Dimension
 from sandbox.query.duckdb import JailedEngine
-from sandbox.query.engine import Aggregate, Relation
+from sandbox.query.engine import Aggregate, Comparison, Relation
 
 TRIPS = Relation(
     "bus_trips",
@@ -143,3 +143,58 @@ def test_today_is_the_exchanges_day_in_ho_chi_minh() -> None:
     finally:
         engine.close()
     assert facts.canonical == "SELECT (CAST('2026-11-23' AS DATE) - 1) AS yesterday"
+
+
+BOTH = [TRIPS, INVOICES]
+ROUTE_FARE = ("bus_trips.route", "bus_trips.fare_vnd")
+EVERY = ("bus_trips.trip_id", "bus_trips.route", "bus_trips.boarded_at", "bus_trips.fare_vnd")
+
+
+@pytest.mark.parametrize(
+    ("sql", "comes_from"),
+    [
+        ("SELECT route, count(*) FROM bus_trips GROUP BY route", (("bus_trips.route",), ())),
+        ("SELECT fare_vnd + trip_id AS x FROM bus_trips t WHERE route = '1'", (EVERY[::3],)),
+        ("SELECT t.fare_vnd AS a, a + 1 AS b FROM bus_trips t", (("bus_trips.fare_vnd",),) * 2),
+        ("SELECT sum(fare_vnd) FILTER (route = '1') FROM bus_trips", (ROUTE_FARE,)),
+        (
+            "SELECT nganh, fare_vnd FROM bus_trips JOIN hoa_don_dnnvv ON tinh = route",
+            (("hoa_don_dnnvv.nganh",), ("bus_trips.fare_vnd",)),
+        ),
+        ("SELECT 1 AS one FROM bus_trips WHERE route = '1'", ((),)),
+        ("WITH c AS (SELECT route AS r, fare_vnd AS f FROM bus_trips) SELECT f FROM c", (ROUTE_FARE,)),
+        ("SELECT (SELECT max(fare_vnd) FROM bus_trips) AS m, route FROM bus_trips", (ROUTE_FARE,) * 2),
+        ("SELECT * EXCLUDE (boarded_at, trip_id) FROM bus_trips", (EVERY,) * 2),
+        ("SELECT t FROM bus_trips t", (EVERY,)),
+    ],
+)  # fmt: skip
+def test_each_output_column_is_traced_to_what_it_depends_on_or_to_all(
+    engine: JailedEngine, sql: str, comes_from: tuple[tuple[str, ...], ...]
+) -> None:
+    assert engine.analyse(sql, BOTH).lineage == comes_from
+
+
+@pytest.mark.parametrize(
+    ("sql", "joins"),
+    [
+        ("SELECT 1 FROM bus_trips", ()),
+        ("SELECT 1 FROM bus_trips a LEFT JOIN bus_trips b USING (route)", ("left",)),
+        ("SELECT 1 FROM bus_trips a, hoa_don_dnnvv b", ("cross",)),
+        ("SELECT 1 FROM bus_trips a NATURAL JOIN bus_trips b", ("natural",)),
+        ("FROM bus_trips a JOIN bus_trips b USING (route) SEMI JOIN hoa_don_dnnvv ON tinh = nganh", ("semi", "inner")),
+        ("SELECT 1 FROM (SELECT 1 FROM bus_trips a POSITIONAL JOIN bus_trips b)", ("positional",)),
+    ],
+)  # fmt: skip
+def test_joins_are_named_wherever_they_stand(engine: JailedEngine, sql: str, joins: tuple[str, ...]) -> None:
+    assert engine.analyse(sql, BOTH).joins == joins
+
+
+def test_constants_are_told_with_the_columns_that_they_are_compared_with(engine: JailedEngine) -> None:
+    sql = """SELECT count(*) FILTER (fare_vnd BETWEEN 5000 AND 7000) FROM bus_trips
+             WHERE route IN ('1', 'Huế') AND lower(route) <> 'x' AND trip_id = fare_vnd AND 7 < trip_id"""
+    assert set(engine.analyse(sql, BOTH).compared) == {
+        Comparison("between", ("fare_vnd",), ("5000", "7000")),
+        Comparison("in", ("route",), ("1", "Huế")),
+        Comparison("notequal", ("route",), ("x",)),
+        Comparison("lessthan", ("trip_id",), ("7",)),
+    }
