@@ -24,7 +24,7 @@ from sandbox.query.engine import Job, Limits, Relation
 from tests.canary import SPLICES, TEMPLATES, Detector, Pen, number, said, word
 from tests.grammar import KINDS
 
-STATEMENTS = 100
+STATEMENTS = 60
 """Of each seed; each is analysed, and runs with and without the gate."""
 SEEDS = range(4)
 EXAMPLES = 60

@@ -1,6 +1,5 @@
 """A hundred at once, of whom twenty are hostile: the eighty wait hardly longer than they do among themselves."""
 
-import importlib.util
 import statistics
 import threading
 import time
@@ -14,12 +13,8 @@ from sandbox.core.errors import SandboxError
 from sandbox.query.duckdb import JailedEngine
 from sandbox.query.engine import Job, Limits
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("sandbox.jail.turns") is None, reason="fair turns are not there yet"
-)
-
 BENIGN, HOSTILE = 80, 20
-EACH = 2
+EACH = 1
 """Queries of each benign client in one measurement."""
 ATTEMPTS = 3
 """Measurements, of which the best counts: another program may take the machine for a while."""
