@@ -75,6 +75,7 @@ def _written(outcome: Outcome, shown: int, min_group: int, most: tuple[int, int]
             withheld += batch.num_rows - kept.num_rows
             _fit(rows, spool.bytes, *most)
     _fit(rows, spool.bytes, *most)
+    spool.done()
     return Released(spool, rows, withheld > 0)
 
 

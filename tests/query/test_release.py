@@ -1,5 +1,7 @@
 """What may leave: rows on enough units, without their counts, within rows and bytes."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -125,3 +127,26 @@ def test_a_result_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(QueryRefused):
         release(Broken(pa.table({"n": range(2_000_000)}), 100_000), 0, 1, 10_000_000, 1 << 27, tmp_path)
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_disk_without_room_for_a_result_is_no_crash() -> None:
+    code = """
+import resource, sys, tempfile
+from pathlib import Path
+from sandbox.core.errors import Unavailable
+from sandbox.query.spool import Spool
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (6 << 20, 6 << 20))
+with tempfile.TemporaryDirectory() as folder:
+    spool = Spool(Path(folder))
+    try:
+        for _ in range(20):
+            spool.write(b"x" * (1 << 20))
+        spool.done()
+    except Unavailable as full:
+        print(full.code)
+    spool.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("engine.spool\n", "")
