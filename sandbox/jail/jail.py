@@ -98,12 +98,7 @@ class Jail:
             verdict, tells = _pipe(ours, theirs)
             os.set_blocking(jobs, False)
             number = next(self._numbers)
-            try:
-                with self._lock:
-                    control = self._living().control
-                    socket.send_fds(control, [_order(fork=kind, id=number)], [hears, answers, tells])
-            except OSError:
-                unreachable()
+            self._send(_order(fork=kind, id=number), [hears, answers, tells])
             ours.pop_all()
             return Cell(number, jobs, answer, verdict, self._signal)
 
@@ -119,6 +114,22 @@ class Jail:
             self._closed = True
             if self._zygote:
                 self._zygote.end()
+
+    def _send(self, order: bytes, descriptors: list[int]) -> None:
+        with self._lock:
+            try:
+                socket.send_fds(self._living().control, [order], descriptors)
+            except OSError:  # it died just now: another takes its place
+                self._replace(order, descriptors)
+
+    def _replace(self, order: bytes, descriptors: list[int]) -> None:
+        if self._zygote:
+            self._zygote.end()
+            self._zygote = None
+        try:
+            socket.send_fds(self._living().control, [order], descriptors)
+        except OSError:
+            unreachable()
 
     def _signal(self, name: str, number: int) -> None:
         with self._lock, suppress(OSError):  # a zygote that died has taken its children along

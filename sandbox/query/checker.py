@@ -69,6 +69,7 @@ class Checkers:
                     ended = cell.how_it_ended() if why == "crash" else why
                 finally:
                     cell.close()
+                    self._spares.refill()
                 if why != "crash":
                     break
         raise self._meaning(ended)

@@ -180,8 +180,7 @@ class JailedEngine:
             turn.begin_within(self._patience, job.cancelled)
             session = self._sessions.take(key, lambda: self._begun("run", {"limits": limits, "files": files}))
             outcome, sent = self._outcome(job, session, turn), time.monotonic()
-            # a worker that died while it idled did not die of this query
-            if session.jobs and not outcome.began() and time.monotonic() - sent < _AT_ONCE:
+            if not outcome.began() and time.monotonic() - sent < _AT_ONCE and _innocent(session):
                 session.cell.close()
                 session = Session(key, self._begun("run", {"limits": limits, "files": files}))
                 outcome = self._outcome(job, session, turn)
@@ -233,6 +232,11 @@ class JailedEngine:
         with _closing(self._begun(kind, job)) as cell:
             limits = job["limits"]
             return message(cell, turn, Bounds(limits["seconds"], self._patience, limits["memory_mb"], most_bytes))
+
+
+def _innocent(session: Session) -> bool:
+    """Whether a worker that died at once did not die of its query: it had idled, or died with the zygote."""
+    return session.jobs > 0 or not session.cell.how_it_ended()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Checkers that wait ready: each has one job and dies, and another takes its place while the answer is being read."""
+"""Checkers that wait ready: each has one job and dies, and another takes its place."""
 
 import threading
 from collections import deque
@@ -20,7 +20,7 @@ class Spares:
         self._closed = False
 
     def take(self) -> Cell:
-        """A child of one's own, to be closed after its job.
+        """A child of one's own, to be closed after its job; call :meth:`refill` then.
 
         Raises:
             Unavailable: ``engine.unreachable``.
@@ -30,12 +30,16 @@ class Spares:
                 self._thread = threading.Thread(target=self._fill, name="spares", daemon=True)
                 self._thread.start()
             cells = [self._ready.popleft()] if self._ready else []
-            self._changed.notify()
         for cell in cells:
             if cell.alive():
                 return cell
             cell.close()
         return self._begin()
+
+    def refill(self) -> None:
+        """Make up for what was taken: not before the answer is there, for the making would slow it down."""
+        with self._changed:
+            self._changed.notify()
 
     def close(self) -> None:
         """Kill those that wait, and make no more."""
