@@ -52,17 +52,23 @@ class Spares:
             cell.close()
 
     def _fill(self) -> None:
-        while True:
-            with self._changed:
-                while len(self._ready) >= self._most and not self._closed:
-                    self._changed.wait()
-                if self._closed:
-                    return
+        while self._has_room():
             try:
                 cell = self._begin()
-            except SandboxError:
-                with self._changed:  # the zygote is gone; who needs a child next will start it again
-                    self._changed.wait()
-                continue
-            with self._changed:
-                self._ready.append(cell)
+            except SandboxError:  # the zygote is gone, or not shut in enough; whoever needs a child next wakes this
+                self._rest()
+            else:
+                with self._changed:
+                    self._ready.append(cell)
+
+    def _has_room(self) -> bool:
+        """Wait until one more is needed; false when none ever will be."""
+        with self._changed:
+            while len(self._ready) >= self._most and not self._closed:
+                self._changed.wait()
+            return not self._closed
+
+    def _rest(self) -> None:
+        with self._changed:
+            if not self._closed:  # else nobody would wake it
+                self._changed.wait()

@@ -25,6 +25,7 @@ from sandbox.jail.turns import Turns
 from sandbox.query.duckdb import JailedEngine
 from sandbox.query.engine import Job, Limits
 from sandbox.query.outcome import RunOutcome
+from sandbox.query.spares import Spares
 from sandbox.query.stream import GARBLED, Stream
 
 SLOW = "SELECT levenshtein(repeat('a', 400000), repeat('b', 400000))"
@@ -453,3 +454,24 @@ def test_garbled_bytes_are_an_error_of_a_known_kind(noise: bytes, at: int) -> No
         reading = Stream(io.BytesIO(content), 1 << 20)
         while reading.next_batch() is not None:
             pass
+
+
+def test_spares_that_cannot_be_made_do_not_hold_up_the_end() -> None:
+    for _ in range(200):
+        begun, close = threading.Event(), threading.Event()
+
+        def begin() -> Cell:
+            begun.set()
+            close.wait(1)
+            raise Unavailable("engine.isolation", "Not shut in enough.")  # noqa: B023
+
+        spares = Spares(1, begin)
+        closing = threading.Thread(target=spares.close)
+        with ThreadPoolExecutor(1) as pool:
+            taken = pool.submit(spares.take)
+            begun.wait()
+            closing.start()
+            close.set()
+            assert isinstance(taken.exception(), Unavailable)
+        closing.join(5)
+        assert not closing.is_alive()
