@@ -67,7 +67,14 @@ def children(engine: JailedEngine) -> list[int]:
 
 def at_work(engine: JailedEngine) -> list[int]:
     """Those that run, and do not wait for a job."""
-    return [child for child in children(engine) if Path(f"/proc/{child}/stat").read_text().split(") ")[1][0] in "RT"]
+
+    def runs(child: int) -> bool:
+        try:
+            return Path(f"/proc/{child}/stat").read_text().split(") ")[1][0] in "RT"
+        except (FileNotFoundError, ProcessLookupError):  # it has ended since it was listed
+            return False
+
+    return [child for child in children(engine) if runs(child)]
 
 
 def soon(holds: Callable[[], bool]) -> bool:
