@@ -22,17 +22,19 @@ def descendants() -> dict[int, int]:
     todo = [(os.getpid(), 0)]
     while todo:
         pid, depth = todo.pop()
-        below = dict.fromkeys(_children(pid), depth + 1)
+        below = dict.fromkeys(children(pid), depth + 1)
         depths |= below
         todo += below.items()
     return depths
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes just below one; none when it is gone, or goes meanwhile."""
     found: list[str] = []
-    for thread in Path(f"/proc/{pid}/task").glob("*"):
-        with suppress(OSError):
-            found += (thread / "children").read_text().split()
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                found += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
     return [*map(int, found)]
 
 

@@ -16,6 +16,7 @@ from sandbox.audit.merkle import leaf_hash
 from sandbox.audit.note import read_checkpoint, unverified
 from sandbox.audit.store import Head
 from sandbox.core.errors import Invalid, Tampered
+from sandbox.core.files import sync_folder
 
 
 def export(engine: Engine, directory: Path) -> int:
@@ -36,7 +37,7 @@ def export(engine: Engine, directory: Path) -> int:
         if done < head.size:
             _write_tiles(connection, directory, head.size, done)
             _write(directory / CHECKPOINT, head.note)
-            _fsync(directory)
+            sync_folder(directory)
             _drop_filled(directory, head.size, done)
         return head.size
 
@@ -92,7 +93,7 @@ def _write_tiles(connection: Connection, directory: Path, size: int, done: int) 
         for n, width in tiles_of(size, level, done):
             folders |= _write(directory / tile_path(level, n, width), read(level, n, width), directory)
     for folder in folders:
-        _fsync(folder)
+        sync_folder(folder)
 
 
 def _write(path: Path, content: bytes, top: Path | None = None) -> set[Path]:
@@ -105,14 +106,6 @@ def _write(path: Path, content: bytes, top: Path | None = None) -> set[Path]:
         os.fsync(file.fileno())
     draft.replace(path)
     return {folder for folder in path.parents if top and folder.is_relative_to(top)}
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _drop_filled(directory: Path, size: int, done: int) -> None:

@@ -25,7 +25,6 @@ MEMORY_MB: Final = 2048
 _FILE_MB: Final = 1 << 16
 _SLOTS: Final = 2
 _PATIENCE: Final = 3600.0
-_TICK: Final = 0.05
 _LONGEST_ANSWER: Final = 4 << 20
 _LONGEST_WORDS: Final = 4096
 _CODES: Final = ("parquet.unreadable", "parquet.mismatch", "parquet.refused_codec")
@@ -122,7 +121,7 @@ class Intake:
         whole = {**job, "files": [str(file.absolute()) for file in files], "limits": self._limits}
         listener = _Listener(files, self._limits["memory_mb"], self._seconds)
         with self._turns.join("") as turn:
-            self._wait(turn)
+            _begin(turn)
             cell = self._jail.fork(kind)
             try:
                 cell.send(whole)
@@ -137,13 +136,6 @@ class Intake:
             hint = "Look at the exchange's disk: space, rights. Nothing was kept; try again."
             raise Unavailable("shelf.unwritable", "The shelf does not take the file.", hint=hint)
         return words
-
-    def _wait(self, turn: Turn) -> None:
-        waited = 0.0
-        while not turn.wait(_TICK):
-            waited += _TICK
-            if waited > _PATIENCE:
-                _busy()
 
 
 class _Listener:
@@ -191,6 +183,13 @@ class _Listener:
             "memory": f"takes more than {self._bounds.memory_mb} MB of memory to read",
         }
         parquet.refuse_unreadable(self._files[self._reading].name, faults.get(why, "cannot be read to its end"))
+
+
+def _begin(turn: Turn) -> None:
+    try:
+        turn.begin_within(_PATIENCE)
+    except Busy:
+        _busy()
 
 
 def _essential(descriptor: Descriptor) -> dict[str, Any]:

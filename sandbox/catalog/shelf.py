@@ -6,14 +6,13 @@ named by the original's digest and by its own, and only that is read for extract
 
 import hashlib
 import os
-import shutil
-import stat
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from sandbox.core import files
 from sandbox.core.errors import Invalid, NotFound, Tampered, Unavailable
 from sandbox.core.terms import DIGEST, Digest
 
@@ -73,7 +72,7 @@ class Shelf:
             if f"sha256:{digest.hexdigest()}" != expected:
                 raise _tampered(expected)
             part.replace(place)  # the one step that makes it present; before it, a crash leaves only a part
-            _sync(self._files)
+            files.sync_folder(self._files)
         finally:
             part.unlink(missing_ok=True)
         return place
@@ -97,18 +96,13 @@ class Shelf:
             Tampered: ``tampered.dataset`` when the disk gives other bytes than were put.
         """
         place = self.path(digest)
-        if f"sha256:{_hash(place)}" != digest:
+        if f"sha256:{files.hash_of(place)}" != digest:
             raise _tampered(digest)
         return place
 
-    @contextmanager
-    def workshop(self) -> Iterator[Path]:
+    def workshop(self) -> AbstractContextManager[Path]:
         """A folder to make layouts in; what a crash leaves of it, :meth:`sweep` removes."""
-        folder = Path(tempfile.mkdtemp(prefix="part-", dir=self._root)).resolve()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        return files.workshop(self._root)
 
     def keep(self, original: Digest, made: Path) -> Path:
         """Give a finished layout of an original its name, durably; an older layout of it goes.
@@ -118,7 +112,7 @@ class Shelf:
         """
         self._place(original)
         try:
-            kept = self._kept(original, made)
+            kept = files.keep(made, self._files, original.removeprefix("sha256:"), ".parquet")
         except OSError:
             hint = "Look at the exchange's disk: space, rights. Nothing was kept; try again."
             raise Unavailable("shelf.unwritable", "The shelf does not take the file.", hint=hint) from None
@@ -126,21 +120,6 @@ class Shelf:
         for older in self._found(original):
             if older != kept:
                 older.unlink(missing_ok=True)
-        return kept
-
-    def _kept(self, original: Digest, made: Path) -> Path:
-        descriptor = os.open(made, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # what a child left may be anything
-        with os.fdopen(descriptor, "rb") as content:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise FileNotFoundError
-            os.fchown(descriptor, os.geteuid(), os.getegid())  # a stranger made it
-            os.fchmod(descriptor, 0o444)
-            own = hashlib.file_digest(content, "sha256").hexdigest()
-            os.fsync(descriptor)
-        kept = self._files / f"{original.removeprefix('sha256:')}-{own}.parquet"
-        if not (kept.is_file() and _hash(kept) == own):  # who reads it may open this very file alone, not another
-            made.replace(kept)
-            _sync(self._files)
         return kept
 
     def layout(self, original: Digest) -> Path | None:
@@ -163,7 +142,7 @@ class Shelf:
         Raises:
             Tampered: ``tampered.dataset`` when the disk gives other bytes than were kept.
         """
-        if _hash(layout) != layout.stem.rpartition("-")[2]:
+        if not files.is_whole(layout):
             hint = "The operator removes that copy; it is made again from the signed file."
             raise Tampered("tampered.dataset", "The exchange's copy of a file is not what was made.", hint=hint)
 
@@ -173,20 +152,12 @@ class Shelf:
         ``older`` says of a file's time in seconds since 1970 whether nobody can still be at work on it; without it all
         goes, and a copy under way would be lost.
         """
-        parts = [part for part in self._root.glob("part-*") if older(part.stat().st_mtime)]
-        for part in parts:
-            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
-        return len(parts)
+        return files.sweep_parts(self._root, older)
 
     def _place(self, digest: Digest) -> Path:
         if not DIGEST.fullmatch(digest):  # "sha256:../.." must not lead off the shelf
             raise _missing()
         return self._files / f"{digest.removeprefix('sha256:')}.parquet"
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _missing() -> NotFound:
@@ -197,11 +168,3 @@ def _missing() -> NotFound:
 def _tampered(expected: Digest) -> Tampered:
     hint = "Send the file that the manifest was signed for."
     return Tampered("tampered.dataset", f"The bytes of a file are not those of {expected}.", hint=hint)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)  # a rename is durable only once its folder is
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

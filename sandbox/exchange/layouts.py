@@ -6,8 +6,8 @@ from typing import Final
 from sandbox.catalog.dataset import FileEntry
 from sandbox.catalog.listing import DatasetVersion
 from sandbox.core.errors import Invalid, Unavailable
+from sandbox.core.files import Makers
 from sandbox.exchange.house import House
-from sandbox.query.extracts import Makers
 
 _MAKERS: Final = Makers()
 

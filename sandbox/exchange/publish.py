@@ -48,7 +48,7 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
         provider = participants.participant(connection, next(owner for owner in owners if owner))
     # (2) Are the files what the descriptor and the manifest say?
     descriptor = dataset.read_descriptor(descriptor_bytes)
-    house.engine.require_isolation()  # the intake's children come from the same jail
+    isolation = house.engine.require_isolation()  # the intake's children come from the same jail
     with _taken(house, files) as copies, house.shelf.workshop() as folder:
         taken = house.intake.rewrite(descriptor, copies, folder)
         examined = taken.examined
@@ -75,7 +75,7 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
         published_at=house.now(),
     )
     # (5) On the record.
-    _list(house, version, envelope)
+    _list(house, version, envelope, isolation)
     return version
 
 
@@ -146,7 +146,7 @@ def _decide(house: House, provider: Participant, descriptor: Descriptor, examine
         )
 
 
-def _list(house: House, version: DatasetVersion, envelope: bytes) -> None:
+def _list(house: House, version: DatasetVersion, envelope: bytes, isolation: str) -> None:
     entry = house.new_entry()
     descriptor = version.descriptor
     clear: dict[str, Json] = {
@@ -155,6 +155,7 @@ def _list(house: House, version: DatasetVersion, envelope: bytes) -> None:
         "provider": version.provider,
         "sector": descriptor.sector,
         "class": descriptor.data_class,
+        "isolation": isolation,
     }
 
     def write(tx: Transaction) -> None:

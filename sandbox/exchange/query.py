@@ -12,6 +12,7 @@ from sandbox.contracts import registry
 from sandbox.contracts.agreement import Agreement
 from sandbox.core.clock import new_id
 from sandbox.core.errors import AgreementRefused, Conflict, Invalid, SandboxError, Tampered
+from sandbox.core.files import own_digest
 from sandbox.core.terms import EntryId, Participant, QueryId, Vnd
 from sandbox.exchange import layouts
 from sandbox.exchange.case import Case, QueryRequest
@@ -23,7 +24,7 @@ from sandbox.exchange.settle import admit, fail, refuse, settle
 from sandbox.market import price
 from sandbox.policy.decision import Decision
 from sandbox.query.engine import Facts, Job, Limits
-from sandbox.query.extracts import digest_in, find
+from sandbox.query.extracts import find
 from sandbox.query.release import release
 from sandbox.query.spool import Spool
 from sandbox.query.views import extract_name
@@ -174,5 +175,5 @@ def _extract(house: House, case: Case, grant: Grant) -> Path:
     if not find(house.extracts, extract_name(grant.scope, grant.relation.columns, sources)):
         layouts.verify(house, grant.version)  # about to be read
     extract = house.engine.extract(grant.scope, grant.relation.columns, sources, house.extracts, case.buyer.id)
-    case.extracts[grant.agreement.id] = f"sha256:{digest_in(extract)}"
+    case.extracts[grant.agreement.id] = f"sha256:{own_digest(extract)}"
     return extract

@@ -1,6 +1,5 @@
 """The life of a query run, kept so that a crash leaves a visible "authorized without outcome"."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -20,7 +19,6 @@ RUN: Final[Mapping[str, frozenset[str]]] = {
 }
 """Every state of a run and those that may follow it."""
 
-_ID: Final = re.compile(r"qry_[0-9A-Z]{26}", re.ASCII)
 
 query_run: Final = sa.Table(
     "query_run",

@@ -15,13 +15,11 @@ from typing import Final
 
 import seccompy
 
+from sandbox.jail.kernel import CAPABILITIES_V3, DAC_OVERRIDE, PR_SET_PDEATHSIG, checked, libc
+
 _STOPPED: Final = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS})
 """An error of another kind comes from behind the barrier, and is no proof."""
 _EXECUTABLE: Final = mmap.PROT_READ | mmap.PROT_EXEC
-_SET_PDEATHSIG: Final = 1
-_CAPABILITIES_V3: Final = 0x20080522
-_DAC_OVERRIDE: Final = 1 << 1
-_libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +48,7 @@ def _open(path: str, flags: int = os.O_RDONLY) -> None:
 
 
 def _call(name: str, *given: object) -> None:
-    _checked(_libc.syscall(seccompy.syscall_nr(name), *given))
-
-
-def _checked(result: int) -> None:
-    if result < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    checked(libc.syscall(seccompy.syscall_nr(name), *given))
 
 
 def _fork() -> None:
@@ -69,8 +62,8 @@ def _become_root() -> None:
     """Root by name has lost its rights: then one of them is asked back."""
     if os.getuid():
         _call("setresuid", 0, 0, 0)
-    header, wanted = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0), (ctypes.c_uint32 * 6)(_DAC_OVERRIDE, _DAC_OVERRIDE)
-    _checked(_libc.capset(header, wanted))
+    header, wanted = (ctypes.c_uint32 * 2)(CAPABILITIES_V3, 0), (ctypes.c_uint32 * 6)(DAC_OVERRIDE, DAC_OVERRIDE)
+    checked(libc.capset(header, wanted))
 
 
 def _is_another_user() -> bool:
@@ -84,7 +77,7 @@ def _is_another_user() -> bool:
 def _raise_limits() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     more = (ctypes.c_ulong * 2)(most + 1, most + 1)
-    _checked(_libc.setrlimit(resource.RLIMIT_NOFILE, more))
+    checked(libc.setrlimit(resource.RLIMIT_NOFILE, more))
 
 
 _PASSWORDS: Final = Attempt("read /etc/passwd", "landlock", lambda _: _open("/etc/passwd"))
@@ -116,7 +109,7 @@ ATTEMPTS: Final = (
         "read the exchange's memory", "seccomp", lambda at: _call("process_vm_readv", at.server, None, 0, None, 0, 0)
     ),
     Attempt("signal the exchange", "seccomp", lambda at: os.kill(at.server, 0)),
-    Attempt("outlive the exchange", "seccomp", lambda _: _checked(_libc.prctl(_SET_PDEATHSIG, 0, 0, 0, 0))),
+    Attempt("outlive the exchange", "seccomp", lambda _: checked(libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0))),
     Attempt("make memory executable", "seccomp", lambda _: mmap.mmap(-1, 4096, prot=_EXECUTABLE)),
     Attempt("mount", "seccomp", lambda _: _call("mount", None, None, None, 0, None)),
     Attempt("leave its namespaces", "seccomp", lambda _: _call("unshare", 0)),

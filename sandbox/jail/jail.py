@@ -20,8 +20,6 @@ from sandbox.jail.cgroup import Group
 
 _START_SECONDS: Final = 60
 _PIPE: Final = 1 << 20
-_MARKED: Final = 1031
-"""``F_SETPIPE_SZ`` of Linux, which Python 3.11 has under another name on few systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +154,7 @@ def _pipe(reads: ExitStack, writes: ExitStack) -> tuple[int, int]:
     reads.callback(os.close, reading)
     writes.callback(os.close, writing)
     with suppress(OSError):  # a user may have used up what it may have of larger pipes
-        fcntl.fcntl(writing, _MARKED, _PIPE)
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE)
     return reading, writing
 
 

@@ -21,13 +21,13 @@ import seccompy
 
 from sandbox.jail import syscalls
 
-_PR_SET_PDEATHSIG: Final = 1
+PR_SET_PDEATHSIG: Final = 1
 _PR_SET_KEEPCAPS: Final = 8
 _PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _FILTER: Final = 2
-_CAPABILITIES_V3: Final = 0x20080522
-_DAC_OVERRIDE: Final = 1 << 1
+CAPABILITIES_V3: Final = 0x20080522
+DAC_OVERRIDE: Final = 1 << 1
 _DAC_READ_SEARCH: Final = 1 << 2
 _CGROUP: Final = ("/proc/self/cgroup", "/sys/fs/cgroup")
 """The engine reads its memory limit there, and aborts when it sees them but may not."""
@@ -44,7 +44,7 @@ _STRANGERS: Final = 2_000_000_000
 """Above the users of any system; each child takes the next one."""
 _NOBODY: Final = 65_534
 _SCOPE: Final = landlockpy.Scope.ABSTRACT_UNIX_SOCKET | landlockpy.Scope.SIGNAL
-_libc: Final = ctypes.CDLL(None, use_errno=True)
+libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class _Program(ctypes.Structure):
@@ -53,7 +53,7 @@ class _Program(ctypes.Structure):
 
 def die_with(parent: int) -> None:
     """Be killed when the parent ends, also if it has ended already."""
-    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+    _prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
     if os.getppid() != parent:
         os._exit(1)
 
@@ -99,8 +99,8 @@ def harden(files: Sequence[str], folder: str | None, limits: Mapping[str, int], 
     """
     _limit(files, folder, limits)
     opens = _DAC_READ_SEARCH if files else 0
-    _become(stranger, keep=opens | (_DAC_OVERRIDE if folder else 0))
-    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))  # a change of credentials clears it
+    _become(stranger, keep=opens | (DAC_OVERRIDE if folder else 0))
+    _prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))  # a change of credentials clears it
     _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
     if "landlock" in layers():
         _confine(files, folder)
@@ -134,10 +134,10 @@ def _become(stranger: int, keep: int) -> None:
                 os.setresgid(user, user, user)
                 os.setresuid(user, user, user)
                 break
-    header, held = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0), (ctypes.c_uint32 * 6)()
-    _checked(_libc.capget(header, held))
+    header, held = (ctypes.c_uint32 * 2)(CAPABILITIES_V3, 0), (ctypes.c_uint32 * 6)()
+    checked(libc.capget(header, held))
     kept = held[1] & keep  # effective, permitted, inheritable; then the same of the capabilities from 32 on
-    _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
+    checked(libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)))
 
 
 def _confine(files: Sequence[str], folder: str | None) -> None:
@@ -154,9 +154,10 @@ def _confine(files: Sequence[str], folder: str | None) -> None:
 
 def _prctl(option: int, *values: object) -> None:
     given = [*values, 0, 0, 0, 0][:4]
-    _checked(_libc.prctl(option, *given))
+    checked(libc.prctl(option, *given))
 
 
-def _checked(result: int) -> None:
+def checked(result: int) -> None:
+    """Raise :class:`OSError` for a call of the C library that answered with an error."""
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

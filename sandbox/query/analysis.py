@@ -56,7 +56,10 @@ def _facts(sql: str, relations: Sequence[Granted], today: str, engine: Language)
     root = parsed(sql, engine)
     # (3) Every node of it is on the list, and every relation is granted.
     gate = Gate({each.name: frozenset(each.columns) for each in relations}, today)
-    gate.check(root)
+    try:
+        gate.check(root)
+    except Refusal as refusal:
+        raise Refusal(refusal.code, _placed(refusal.message, sql, gate.place), refusal.hint) from None
     # (4) What was checked is what is rendered and bound.
     canonical = engine.render(root)
     output = engine.bind(canonical)
@@ -132,8 +135,15 @@ def _refuse_text(sql: str, document: Node) -> None:
             refuse("query.shape", "Only one SELECT may run, and here something follows it.", "Send one SELECT alone.")
         hint = "Give the values: ON column IN (...)." if "PIVOT" in began else "Send one SELECT."
         refuse("query.shape", f"Only one SELECT may run, and this is {began}.", hint)
-    place = document.get("position")
-    refuse("sql.syntax", first[:200] + (f" (character {place})" if place else ""), "Write it in DuckDB's SQL.")
+    refuse("sql.syntax", _placed(first[:200], sql, int(document.get("position", 0))), "Write it in DuckDB's SQL.")
+
+
+def _placed(message: str, sql: str, at: int) -> str:
+    """A sentence with the place that it is about, counted in characters from 1; the engine counts bytes from 0."""
+    if not at:
+        return message
+    sentence, end = message.removesuffix("."), "." * message.endswith(".")
+    return f"{sentence} (character {len(sql.encode()[:at].decode(errors='ignore')) + 1}){end}"
 
 
 def _granted(document: Mapping[str, Any], engine: Language) -> Granted:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from sandbox.core.errors import Unavailable
 from sandbox.core.terms import Column, DatasetId, Digest, Scope
 from sandbox.jail import host
-from sandbox.jail.cell import Answer, Bounds, Ended
+from sandbox.jail.cell import Bounds, Ended, message
 from sandbox.jail.jail import Jail
 from sandbox.jail.turns import Turns
 from sandbox.query.duckdb import MODULES, JailedEngine
@@ -95,11 +95,10 @@ def _likeness(folder: Path) -> Path:
 
 def _tried(jail: Jail, setup: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     with closing(jail.fork("trial")) as cell, Turns(1).join("") as turn:
-        turn.wait(1)
-        cell.send(setup)
         bounds = Bounds(_LIMITS["seconds"], _LIMITS["seconds"], _LIMITS["memory_mb"], _MOST_BYTES)
         try:
-            answer = Answer(cell, turn, bounds).readall()
+            cell.send(setup)
+            answer = message(cell, turn, bounds)
         except Ended:
             raise Unavailable("engine.unreachable", "The child that tries the jail ended early.") from None
-    yield from map(json.loads, (answer or b"").splitlines())
+    yield from map(json.loads, answer.splitlines())

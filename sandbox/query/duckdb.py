@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from sandbox.core import files
 from sandbox.core.clock import Clock, SystemClock, day_of
 from sandbox.core.errors import Invalid, QueryRefused, SandboxError, Unavailable
 from sandbox.core.terms import Column, Scope
@@ -63,7 +64,7 @@ class JailedEngine:
         self._sessions = Sessions(2 * most, idle_seconds, together // 4)
         check = {"seconds": analyse_seconds, "memory_mb": _CHECKER_MB}
         self._checkers = Checkers(self._turns, patience, check, lambda: self._begun("analyse", {"limits": check}))
-        self._makers = extracts.Makers()
+        self._makers = files.Makers()
         self._seen = extracts.Seen()
         self._probing = threading.Lock()
         self._isolation = ""
@@ -140,25 +141,25 @@ class JailedEngine:
         owner: str,
     ) -> Path:
         real = tuple(_real(source) for source in sources)
-        with extracts.Workshop(directory) as shop, self._turns.join(owner) as turn:
+        with files.workshop(directory) as folder, self._turns.join(owner) as turn:
+            granted, target = folder / "granted.parquet", folder / f"made{extracts.SUFFIX}"
             taken = {
-                "sql": views.granted_sql(scope, columns, real, shop.granted),
+                "sql": views.granted_sql(scope, columns, real, granted),
                 "sources": [str(source) for source in real],
-                "target": str(shop.granted),
+                "target": str(granted),
             }
-            made = {
-                "sql": views.extract_sql(columns, shop.granted),
-                "granted": str(shop.granted),
-                "target": str(shop.target),
-            }
+            made = {"sql": views.extract_sql(columns, granted), "granted": str(granted), "target": str(target)}
             turn.begin_within(self._patience)
             for kind, job in (("grant", taken), ("extract", made)):
-                self._done_in(shop, kind, job, turn)
-            return shop.keep(name)
+                self._done_in(folder, kind, job, turn)
+            try:
+                return files.keep(target, directory.resolve(), name, extracts.SUFFIX)
+            except OSError:
+                raise _unprepared() from None
 
-    def _done_in(self, shop: extracts.Workshop, kind: str, job: Mapping[str, Any], turn: Turn) -> None:
+    def _done_in(self, folder: Path, kind: str, job: Mapping[str, Any], turn: Turn) -> None:
         try:
-            document = {**job, "folder": str(shop.folder), "limits": self._extract}
+            document = {**job, "folder": str(folder), "limits": self._extract}
             said = words_of(self._asked(kind, document, turn, LONGEST_LINE))
         except Ended as end:
             said = {"status": end.why}
@@ -170,19 +171,19 @@ class JailedEngine:
     def run(self, job: Job) -> RunOutcome:
         """See :class:`sandbox.query.engine.Engine`."""
         limits = {"seconds": job.limits.seconds, "memory_mb": job.limits.memory_mb}
-        files = {name: [str(_real(path)) for path in paths] for name, paths in job.files.items()}
+        opened = {name: [str(_real(path)) for path in paths] for name, paths in job.files.items()}
         for paths in job.files.values():
             for path in paths:
                 self._seen.require(path)
-        key = (job.owner, job.policy, *limits.values(), *sorted((name, *paths) for name, paths in files.items()))
+        key = (job.owner, job.policy, *limits.values(), *sorted((name, *paths) for name, paths in opened.items()))
         turn = self._turns.join(job.owner)
         try:
             turn.begin_within(self._patience, job.cancelled)
-            session = self._sessions.take(key, lambda: self._begun("run", {"limits": limits, "files": files}))
+            session = self._sessions.take(key, lambda: self._begun("run", {"limits": limits, "files": opened}))
             outcome, sent = self._outcome(job, session, turn), time.monotonic()
             if not outcome.began() and time.monotonic() - sent < _AT_ONCE and _innocent(session):
                 session.cell.close()
-                session = Session(key, self._begun("run", {"limits": limits, "files": files}))
+                session = Session(key, self._begun("run", {"limits": limits, "files": opened}))
                 outcome = self._outcome(job, session, turn)
         except Stopped:
             turn.leave()
@@ -212,10 +213,6 @@ class JailedEngine:
                 session.cell.close()
 
         return done
-
-    def retire(self, owner: str) -> None:
-        """Kill the idle workers of a participant, whose agreements or rights have changed."""
-        self._sessions.retire(lambda key: key[0] == owner)
 
     def _begun(self, kind: str, setup: Mapping[str, Any]) -> Cell:
         if kind != "probe":  # every child of the engine comes by here

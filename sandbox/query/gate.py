@@ -85,6 +85,8 @@ class Gate:
         self._columns = frozenset().union(*granted.values())
         self._today = today
         self.touched = Touched()
+        self.place = 0
+        """Where in the text, in bytes, the node stands that is being looked at."""
         self._special: Mapping[str, Callable[[Node, frozenset[str]], None]] = {
             "CONSTANT": self._constant,
             "BASE_TABLE": self._relation,
@@ -112,6 +114,7 @@ class Gate:
                 self.check(item, scope)
         if not isinstance(node, dict):
             return
+        self.place = node.get("query_location", self.place)
         self._beside(node)
         kind = node.get("class") or node.get("type")  # expressions carry both, and their class decides
         if isinstance(kind, str) and kind not in (_CLASSES if "class" in node else _KINDS):

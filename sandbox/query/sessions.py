@@ -67,32 +67,30 @@ class Sessions:
             self._idle.append(session)
             while self._idle and (self._closed or self._too_much()):
                 left.append(self._idle.popleft())
-            if self._sweeper is None and not self._closed:
-                self._sweeper = threading.Timer(_SWEEP, self._sweep)
-                self._sweeper.daemon = True
-                self._sweeper.start()
+            self._look_again()
         for each in left:
             each.cell.close()
 
     def _too_much(self) -> bool:
         return len(self._idle) > self._most or sum(session.bytes for session in self._idle) > self._bytes
 
-    def retire(self, ended: Callable[[Key], bool]) -> None:
-        """Kill the idle sessions of whose key that is true."""
-        with self._lock:
-            left = [session for session in self._idle if ended(session.key)]
-            self._idle = deque(session for session in self._idle if not ended(session.key))
-        for session in left:
-            session.cell.close()
+    def _look_again(self) -> None:
+        """In a while, if there is then something to look at."""
+        if self._idle and self._sweeper is None and not self._closed:
+            self._sweeper = threading.Timer(_SWEEP, self._sweep)
+            self._sweeper.daemon = True
+            self._sweeper.start()
 
     def close(self) -> None:
         """Kill all, and keep none any more."""
         with self._lock:
             self._closed = True
             sweeper, self._sweeper = self._sweeper, None
+            left, self._idle = self._idle, deque()
         if sweeper:
             sweeper.cancel()
-        self.retire(lambda _: True)
+        for session in left:
+            session.cell.close()
 
     def _sweep(self) -> None:
         old = time.monotonic() - self._seconds
@@ -100,9 +98,6 @@ class Sessions:
             left = [session for session in self._idle if session.idle_since < old or not session.cell.alive()]
             self._idle = deque(session for session in self._idle if session not in left)
             self._sweeper = None
-            if self._idle and not self._closed:
-                self._sweeper = threading.Timer(_SWEEP, self._sweep)
-                self._sweeper.daemon = True
-                self._sweeper.start()
+            self._look_again()
         for session in left:
             session.cell.close()

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pytest
 
 from sandbox.core.terms import Column, Condition, DatasetId, Digest, Scope
 from sandbox.query.duckdb import JailedEngine
 from sandbox.query.engine import Facts, Job, Limits, Relation
+from tests.answers import Ran
 from tests.world import World, checked
 
 ROWS = """
@@ -28,24 +28,6 @@ TRIPS = Relation(
         Column("fare_vnd", "INTEGER"),
     ),
 )
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a run gave."""
-
-    table: pa.Table
-
-    @property
-    def rows(self) -> int:
-        return int(self.table.num_rows)
-
-    @property
-    def ipc(self) -> bytes:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.table.schema) as writer:
-            writer.write_table(self.table)
-        return bytes(sink.getvalue())
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ hurt a process or is no text, goes the whole way.
 """
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ import pytest
 
 from sandbox.core.errors import SandboxError
 from sandbox.query.engine import Facts, Job, Limits
+from tests.judge import judged
 
 CORPUS = [json.loads(line) for line in Path(__file__).with_name("own.jsonl").read_text("ascii").splitlines()]
 STATIC = [line for line in CORPUS if line["stage"] == "static"]
@@ -37,23 +36,6 @@ FINISHED = 5
 MARGIN = 2.5
 """Seconds that a refusal may take on a busy machine; the analysis itself has two."""
 
-JUDGE = """
-import json, sys, time
-from sandbox.query import analysis, worker
-from sandbox.query.refusal import Refusal
-job = json.load(sys.stdin)
-engine = worker.DuckDB(worker.open_jail({"memory_mb": 512, "seconds": 60, "file_mb": 0}), [job["relation"]])
-verdicts = []
-for sql in job["lines"]:
-    began = time.monotonic()
-    try:
-        verdict = ["allow", analysis.facts(sql, [job["relation"]], "2026-11-24", engine)["canonical"]]
-    except Refusal as refusal:
-        verdict = ["deny", refusal.code + ": " + refusal.message + " " + refusal.hint]
-    verdicts.append([*verdict, time.monotonic() - began])
-json.dump(verdicts, sys.stdout)
-"""
-
 
 def rows_of(bus: Any, facts: Facts, limits: Limits) -> pa.Table:
     """What a checked query answers over the extract."""
@@ -69,17 +51,9 @@ def leaks(message: str, sql: str, bus: Any) -> list[str]:
 
 @pytest.fixture(scope="module")
 def verdicts(bus: Any) -> dict[str, tuple[str, str, float]]:
-    judged = [line for line in STATIC if line["category"] not in WHOLE_WAY]
-    relation = {
-        "name": "bus_trips",
-        "columns": [[column.name, column.type] for column in bus.relation.columns],
-        "dimensions": [],
-        "unit": None,
-        "nullable": [],
-    }
-    job = json.dumps({"relation": relation, "lines": [line["sql"] for line in judged]})
-    done = subprocess.run([sys.executable, "-I", "-c", JUDGE], input=job, capture_output=True, text=True, check=True)
-    return {line["id"]: verdict for line, verdict in zip(judged, json.loads(done.stdout), strict=True)}
+    chosen = [line for line in STATIC if line["category"] not in WHOLE_WAY]
+    found = judged(bus.relation, [line["sql"] for line in chosen])
+    return {line["id"]: verdict for line, verdict in zip(chosen, found, strict=True)}
 
 
 def test_the_corpus_is_whole_and_nothing_of_it_stands_in_the_first_one() -> None:

@@ -6,8 +6,6 @@ hurt a process, goes the whole way.
 
 import json
 import os
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 
 from sandbox.core.errors import SandboxError
 from sandbox.core.terms import Condition
+from tests.judge import judged
 
 CORPUS = [json.loads(line) for line in Path(__file__).with_name("sql.jsonl").read_text("ascii").splitlines()]
 STATIC = [line for line in CORPUS if line["stage"] == "static"]
@@ -30,23 +29,6 @@ SAMPLE = [line for number, line in enumerate(DENIED) if line["category"] in HURT
 UNORDERED = {"B312", "B318", "B338", "B345", "B352"}
 """LIMIT without ORDER BY, a sample, and aggregates whose answer follows the order in which rows come."""
 PROBES = [line for line in RUNTIME if line["category"] in {"hidden_rows", "error_exfil"}]
-
-JUDGE = """
-import json, sys, time
-from sandbox.query import analysis, worker
-from sandbox.query.refusal import Refusal
-job = json.load(sys.stdin)
-engine = worker.DuckDB(worker.open_jail({"memory_mb": 512, "seconds": 60, "file_mb": 0}), [job["relation"]])
-verdicts = []
-for sql in job["lines"]:
-    began = time.monotonic()
-    try:
-        verdict = ["allow", analysis.facts(sql, [job["relation"]], "2026-11-24", engine)["canonical"]]
-    except Refusal as refusal:
-        verdict = ["deny", refusal.code + ": " + refusal.message + " " + refusal.hint]
-    verdicts.append([*verdict, time.monotonic() - began])
-json.dump(verdicts, sys.stdout)
-"""
 
 
 def spoken(line: dict[str, Any], bus: Any) -> str:
@@ -61,17 +43,9 @@ def leaks(message: str, line: dict[str, Any], bus: Any) -> list[str]:
 
 @pytest.fixture(scope="module")
 def verdicts(bus: Any) -> dict[str, tuple[str, str, float]]:
-    judged = [line for line in STATIC if line["category"] not in HURTFUL]
-    relation = {
-        "name": "bus_trips",
-        "columns": [[column.name, column.type] for column in bus.relation.columns],
-        "dimensions": [],
-        "unit": None,
-        "nullable": [],
-    }
-    job = json.dumps({"relation": relation, "lines": [spoken(line, bus) for line in judged]})
-    done = subprocess.run([sys.executable, "-I", "-c", JUDGE], input=job, capture_output=True, text=True, check=True)
-    return {line["id"]: verdict for line, verdict in zip(judged, json.loads(done.stdout), strict=True)}
+    chosen = [line for line in STATIC if line["category"] not in HURTFUL]
+    found = judged(bus.relation, [spoken(line, bus) for line in chosen])
+    return {line["id"]: verdict for line, verdict in zip(chosen, found, strict=True)}
 
 
 def test_the_corpus_is_whole() -> None:

@@ -1,5 +1,6 @@
 """The jail beside plain DuckDB over the same extract: a small query, a new session, and the reading of its SQL."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from tests.world import TRIPS, trips
 LIMITS = Limits(max_rows=1 << 30, max_bytes=1 << 34, seconds=600, memory_mb=1024)
 VERSION = Digest("sha256:" + "0" * 64)
 SMALL = f"SELECT tuyen, count(*) AS chuyen, sum(gia_vnd) AS tien FROM {TRIPS} GROUP BY tuyen"
+SPARE_SECONDS = 0.1
+"""Long enough for checkers to be made ahead."""
 
 
 def rows_of(engine: JailedEngine, job: Job) -> int:
@@ -118,6 +121,8 @@ def _read(bench: Bench, made: Shop) -> Iterator[Row]:
     }
     found = medians(bench, bench.sized(100, 10), acts)
     yield compared("SQL read by a checker, a new text", found["new"], "the same code in process", found["inside"])
+    rested = medians(bench, bench.sized(40, 5), {"rest": lambda: time.sleep(SPARE_SECONDS), "new": acts["new"]})
+    yield compared("… when a spare one waits", rested["new"], "the same code in process", found["inside"])
     yield compared("… a text that was read before", found["known"], "a new text", found["new"])
 
 

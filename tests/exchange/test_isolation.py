@@ -6,14 +6,15 @@ from sandbox.core.errors import SandboxError, Unavailable
 from sandbox.query.duckdb import JailedEngine
 from tests.world import BUYER, INDEX, World
 
+PUBLISHED = "dataset.published"
 KINDS = {"query.authorized", "query.refused", "query.failed", "query.completed"}
 
 
 def entries(world: World) -> list[tuple[str, str]]:
-    return [(each["type"], each["isolation"]) for each in world.entries() if each["type"] in KINDS]
+    return [(each["type"], each["isolation"]) for each in world.entries() if each["type"] in {PUBLISHED, *KINDS}]
 
 
-def test_every_entry_of_a_query_names_the_isolation_that_was_reached(world: World) -> None:
+def test_every_entry_of_a_query_or_an_intake_names_the_isolation_that_was_reached(world: World) -> None:
     world.publish(INDEX)
     world.agree(INDEX, max_rows=3)
     world.query("SELECT noi FROM chi_so LIMIT 3", dataset=INDEX)
@@ -21,7 +22,7 @@ def test_every_entry_of_a_query_names_the_isolation_that_was_reached(world: Worl
         with pytest.raises(SandboxError):
             world.query(sql, dataset=INDEX)
     found = entries(world)
-    assert {kind for kind, _ in found} == KINDS
+    assert {kind for kind, _ in found} == {PUBLISHED, *KINDS}
     assert {level for _, level in found} == {world.exchange.house.engine.isolation}
 
 

@@ -160,11 +160,12 @@ def test_a_crash_at_any_step_leaves_no_listing_and_nothing_half_made(
     world: World, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sandbox.catalog import listing
+    from sandbox.core import files
 
     places: dict[str, tuple[object, str]] = {
         "rewrite": (Intake, "rewrite"),
         "put": (Shelf, "put"),
-        "keep": (Shelf, "_kept"),
+        "keep": (files, "keep"),
         "list": (listing, "list_version"),
     }
 

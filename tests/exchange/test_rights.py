@@ -110,9 +110,9 @@ def test_extracts_of_agreements_that_ended_are_swept(ready: World) -> None:
     suspend(ready)
     assert ready.exchange.sweep() == 1
     ready.query()
-    (ready.home / "extracts" / "0123.part").mkdir()
+    (ready.home / "extracts" / "part-0123").mkdir()
     assert ready.exchange.sweep() == 0, "somebody may be at work on it"
-    age({ready.home / "extracts" / "0123.part"})
+    age({ready.home / "extracts" / "part-0123"})
     assert ready.exchange.sweep() == 1
 
 

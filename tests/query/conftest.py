@@ -9,40 +9,15 @@ from types import ModuleType
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 import pytest
 
 from sandbox.core.terms import Column, DatasetId, Digest, Dimension, Scope
 from sandbox.query.duckdb import JailedEngine
 from sandbox.query.engine import Job, Limits, Relation
+from tests.answers import Ran
 
 ROOT = Path(__file__).parents[2]
 VERSION = Digest("sha256:" + "0" * 64)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a run gave."""
-
-    table: pa.Table
-
-    @property
-    def schema(self) -> pa.Schema:
-        return self.table.schema
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        yield from self.table.to_batches()
-
-    @property
-    def rows(self) -> int:
-        return int(self.table.num_rows)
-
-    @property
-    def ipc(self) -> bytes:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.table.schema) as writer:
-            writer.write_table(self.table)
-        return bytes(sink.getvalue())
 
 
 @dataclass(frozen=True)

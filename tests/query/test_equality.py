@@ -17,6 +17,7 @@ from sandbox.core.errors import QueryRefused
 from sandbox.core.terms import DatasetId, Digest, Scope
 from sandbox.query.duckdb import JailedEngine
 from sandbox.query.engine import Job, Limits, Relation
+from tests.answers import meant
 from tests.grammar import KINDS, Grammar, Query
 
 QUERIES = 20
@@ -85,18 +86,9 @@ def in_plain_duckdb(stall: Stall, sql: str) -> pa.Table | None:
         return None
 
 
-def compared(value: Any) -> Any:
-    """A value that equals another one of the same meaning: NaN is NaN, and the last bits of a float may differ."""
-    if isinstance(value, float):
-        return "NaN" if math.isnan(value) else f"{value:.9g}"
-    if isinstance(value, list | tuple):
-        return [compared(each) for each in value]
-    return {name: compared(each) for name, each in value.items()} if isinstance(value, dict) else value
-
-
 def rows(table: pa.Table, ordered: bool) -> list[str]:
     columns = [column.to_pylist() for column in table.columns]
-    lines = [repr(compared(row)) for row in zip(*columns, strict=True)]
+    lines = [repr(meant(row)) for row in zip(*columns, strict=True)]
     return lines if ordered else sorted(lines)
 
 

@@ -3,7 +3,6 @@
 Over small tables of the five datasets and of TPC-H's schema, in a plain engine: a buyer should not notice the gate.
 """
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ import pytest
 from sandbox.query import analysis, worker
 from sandbox.query.gate import Gate
 from sandbox.query.nodes import Node
+from tests.answers import form, meant
 
 HERE = Path(__file__).parent
 ROWS = 2_000
 TODAY = "2026-11-24"
-UNSAID = {"query_location", "query_location_length", "is_operator"}
 """Where a node stood, and whether a call was written between its operands."""
 
 
@@ -71,31 +70,9 @@ def _relation(plain: duckdb.DuckDBPyConnection, name: str) -> dict[str, Any]:
     return {"name": name, "columns": columns, "dimensions": [], "unit": None, "nullable": []}
 
 
-def told(value: Any) -> Any:
-    """A value that equals another one of the same meaning: NaN is NaN, and the last bits of a float may differ."""
-    if isinstance(value, float):
-        return "NaN" if math.isnan(value) else f"{value:.9g}"
-    if isinstance(value, list | tuple):
-        return [told(each) for each in value]
-    return {name: told(each) for name, each in value.items()} if isinstance(value, dict) else value
-
-
 def rows(table: pa.Table) -> list[str]:
     lines = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    return sorted(repr(told(line)) for line in lines)
-
-
-def form(tree: Any) -> Any:
-    """A tree without positions, and with one form for what the renderer writes in another way."""
-    if isinstance(tree, list):
-        return [form(item) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    if tree.get("alias") == "valueslist" and "subquery" in tree:  # each rendering wraps VALUES once more
-        return form(tree["subquery"]["node"]["from_table"])
-    if tree.keys() == {"name", "expression"}:  # a named argument gets its name as an alias too
-        return [tree["name"], form(tree["expression"] | {"alias": ""})]
-    return {member: form(value) for member, value in tree.items() if member not in UNSAID}
+    return sorted(repr(meant(line)) for line in lines)
 
 
 def gated(sql: str, desk: Desk) -> Node:

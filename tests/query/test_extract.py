@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sandbox.core.errors import Invalid, QueryRefused, SandboxError, Tampered, Unavailable
+from sandbox.core.files import own_digest
 from sandbox.core.terms import Column, Condition, DatasetId, Digest, Scope
 from sandbox.query import extracts, views
 from sandbox.query.duckdb import JailedEngine
@@ -145,7 +146,7 @@ def test_the_jail_writes_no_other_file_than_its_extract(engine: JailedEngine, so
 
 def test_its_name_holds_the_digest_of_its_bytes(engine: JailedEngine, source: Path, tmp_path: Path) -> None:
     made = engine.extract(scope(), COLUMNS, (source,), tmp_path / "out")
-    assert extracts.digest_in(made) == hashlib.sha256(made.read_bytes()).hexdigest()
+    assert own_digest(made) == hashlib.sha256(made.read_bytes()).hexdigest()
 
 
 def test_an_extract_that_was_altered_is_not_opened(engine: JailedEngine, source: Path, tmp_path: Path) -> None:
@@ -169,8 +170,8 @@ def test_what_nobody_needs_is_swept_and_what_is_needed_stays(
     folder = tmp_path / "out"
     kept = engine.extract(scope(), COLUMNS, (source,), folder)
     engine.extract(scope(Condition("n", (1,))), COLUMNS, (source,), folder)
-    (folder / "left.part").mkdir()
-    (folder / "left.part" / "made.duckdb").touch()
+    (folder / "part-left").mkdir()
+    (folder / "part-left" / "made.duckdb").touch()
     needed = {views.extract_name(scope(), COLUMNS, (source,))}
     assert extracts.sweep(folder, needed, lambda _: False) == 0, "somebody may be at work on it"
     assert extracts.sweep(folder, needed, lambda _: True) == 2

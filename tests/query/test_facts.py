@@ -1,5 +1,6 @@
 """What is touched: facts, refusals with their codes, and the remedy in every hint."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -198,3 +199,21 @@ def test_constants_are_told_with_the_columns_that_they_are_compared_with(engine:
         Comparison("notequal", ("route",), ("x",)),
         Comparison("lessthan", ("trip_id",), ("7",)),
     }
+
+
+@pytest.mark.parametrize(
+    ("sql", "what"),
+    [
+        ("SELECT 'Huế', route, pg_sleep(1) FROM bus_trips", "pg_sleep"),
+        ("SELECT route FROM bus_trips WHERE route IN (SELECT 'Huế' FROM other)", "other"),
+        ("SELECT 'Huế', CAST(route AS ENUM('a')) FROM bus_trips", "ENUM"),
+        ("SELECT 'Huế', FROM FROM bus_trips", "FROM FROM"),
+    ],
+)
+def test_a_refusal_says_at_which_character_it_is_meant(engine: JailedEngine, sql: str, what: str) -> None:
+    with pytest.raises(QueryRefused) as refused:
+        engine.analyse(sql, [TRIPS])
+    said = re.search(r"\(character (\d+)\)", refused.value.message)
+    assert said, refused.value.message
+    near = sql.index(what) + 1
+    assert near - 8 <= int(said[1]) <= near + len(what), "at the word, or at the expression that it begins"

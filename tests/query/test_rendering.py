@@ -10,9 +10,9 @@ import pytest
 from sandbox.query import analysis, worker
 from sandbox.query.gate import Gate
 from sandbox.query.refusal import Refusal
+from tests.answers import form
 
 GRANTED = {"trips": frozenset({"trip_id", "route", "luc"})}
-UNSAID = {"query_location", "query_location_length", "is_operator"}
 
 PLACES = """
 SELECT route AS {n} FROM trips
@@ -79,19 +79,6 @@ MISSPELT = {"SELECT ({{{n}: 1}}).{n}": '"a\'b"'}
 def reader() -> Iterator[worker.DuckDB]:
     with duckdb.connect() as connection:
         yield worker.DuckDB(connection, [])
-
-
-def form(tree: Any) -> Any:
-    """A tree without positions, and with one form for what the renderer writes in another way."""
-    if isinstance(tree, list):
-        return [form(item) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    if tree.get("alias") == "valueslist" and "subquery" in tree:  # each rendering wraps VALUES once more
-        return form(tree["subquery"]["node"]["from_table"])
-    if tree.keys() == {"name", "expression"}:  # a named argument gets its name as an alias too
-        return [tree["name"], form(tree["expression"] | {"alias": ""})]
-    return {member: form(value) for member, value in tree.items() if member not in UNSAID}
 
 
 def gated(reader: worker.DuckDB, sql: str) -> Any:
