@@ -32,9 +32,9 @@ def children(pid: int) -> list[int]:
     """The processes just below one; none when it is gone, or goes meanwhile."""
     found: list[str] = []
     with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):
-                found += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
+                found += (thread / "children").read_text().split()
     return [*map(int, found)]
 
 
