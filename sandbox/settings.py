@@ -42,6 +42,10 @@ class Settings:
     opa_url: str = _setting("address of an OPA server; empty: the embedded Rego engine decides", "")
     opa_token: str = _setting("bearer token for the OPA server", "")
     policies: Path | None = _setting("folder of the Rego policies; empty: those that came with the program", None)
+    trust_store: Path | None = _setting("PEM file of the CA roots whose certificates may sign; empty: none may", None)
+    public_url: str = _setting(
+        "address under which callers reach the API, for signed requests; empty: host and port", ""
+    )
     host: str = _setting("address that `serve` listens on", "127.0.0.1")
     port: int = _setting("port that `serve` listens on", 8080)
     fee_bp: int = _setting("the exchange's fee in basis points of the price", 250)
@@ -67,6 +71,11 @@ class Settings:
     def required_layers(self) -> frozenset[str]:
         """The layers of :data:`LAYERS` without which nothing runs."""
         return frozenset(self.require_isolation.split("+")) - {""}
+
+    @property
+    def address(self) -> str:
+        """The API's own address as callers write it, without a slash at the end."""
+        return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
 
     @property
     def policy_folder(self) -> Path:

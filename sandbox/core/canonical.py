@@ -3,7 +3,7 @@
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NoReturn, TypeAlias
 
 import orjson
@@ -15,6 +15,7 @@ Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 
 LARGEST: Final = 2**53 - 1
 MAX_DEPTH: Final = 32
+_MANY: Final = 8
 _HINT = "Use ASCII keys once each, whole numbers below 2^53, and text in Unicode NFC."
 
 
@@ -47,15 +48,34 @@ def _check_text(text: str) -> None:
         _refuse("Text holds a lone surrogate.")
 
 
+def _all_ascii(items: Iterable[object]) -> bool:
+    """Whether these are texts in ASCII, all of them; at once, since a contract names hundreds of functions."""
+    try:
+        return "".join(items).isascii()  # type: ignore[arg-type]
+    except TypeError:
+        return False
+
+
 def _check_keys(keys: Iterable[object]) -> None:
+    if _all_ascii(keys):
+        return
     for key in keys:
         if not isinstance(key, str) or not key.isascii():
             _refuse("A key is not ASCII text.")
 
 
-def _check_each(items: Iterable[object], depth: int) -> None:
+def _check_each(items: Collection[object], depth: int) -> None:
+    if depth > MAX_DEPTH and items:
+        _refuse("The document is nested too deeply.")
     for item in items:
-        check(item, depth)
+        kind = type(item)  # most items are plain, and every question to the policies passes here
+        if kind is str:
+            if not item.isascii():  # type: ignore[attr-defined]
+                check(item, depth)
+        elif kind is int:
+            _check_number(item)  # type: ignore[arg-type]
+        elif item is not None and kind is not bool and (kind is not list or item):
+            check(item, depth)
 
 
 def check(document: object, depth: int = 0) -> None:
@@ -67,17 +87,18 @@ def check(document: object, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         _refuse("The document is nested too deeply.")
     match document:
+        case dict():
+            _check_keys(document)
+            _check_each(document.values(), depth + 1)
+        case list() | tuple():
+            if depth == MAX_DEPTH or len(document) < _MANY or not _all_ascii(document):
+                _check_each(document, depth + 1)
+        case str():
+            _check_text(document)
         case None | bool():
             pass
         case int():
             _check_number(document)
-        case str():
-            _check_text(document)
-        case list() | tuple():
-            _check_each(document, depth + 1)
-        case dict():
-            _check_keys(document.keys())
-            _check_each(document.values(), depth + 1)
         case _:
             _refuse(f"A value of type {type(document).__name__} has no canonical form.")
 

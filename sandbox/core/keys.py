@@ -1,132 +1,62 @@
-"""Signing keys and their public halves: Ed25519 and ECDSA P-256, kept as JWK files (RFC 7517, RFC 8037)."""
+"""Signing keys as files: JWK (RFC 7517), a private one for its holder alone and a public one to hand out."""
 
-import base64
-import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
-from sandbox.core.canonical import Json, canonical, parse
+from sandbox.core.algorithms import (
+    ALGORITHMS,
+    ED25519,
+    ES256,
+    KINDS,
+    LEAST_BITS,
+    ML_DSA_65,
+    MOST_BITS,
+    NUMBER,
+    PS256,
+    RS256,
+    Private,
+    Public,
+    SigningKey,
+    VerifyKey,
+    b64_number,
+    b64url,
+    certified_key,
+    from_b64url,
+    is_sound,
+    key_from_seed,
+    new_key,
+)
+from sandbox.core.canonical import Json, parse
 from sandbox.core.errors import Conflict, Invalid, NotFound
 
-ED25519: Final = "Ed25519"
-ES256: Final = "ES256"
-_SIGNATURE: Final = 64
-_NUMBER: Final = 32
-_Private: TypeAlias = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
-_Public: TypeAlias = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
+__all__ = [
+    "ALGORITHMS",
+    "ED25519",
+    "ES256",
+    "ML_DSA_65",
+    "PS256",
+    "RS256",
+    "SigningKey",
+    "VerifyKey",
+    "b64url",
+    "certified_key",
+    "from_b64url",
+    "key_from_seed",
+    "new_key",
+    "public_key",
+    "read_key",
+    "read_public_key",
+    "write_key",
+]
 
-
-def b64url(content: bytes) -> str:
-    """base64url without padding (RFC 7515)."""
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
-def from_b64url(text: str) -> bytes:
-    """Decode base64url, accepting exactly one spelling of each byte string.
-
-    Python's decoder skips foreign characters and ignores spare bits, so many texts would be "the same" signature.
-
-    Raises:
-        Invalid: ``key.malformed``.
-    """
-    try:
-        content = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except ValueError:
-        content = None
-    if content is None or b64url(content) != text:
-        raise Invalid("key.malformed", "A value is not canonical base64url.", hint="Use base64url without padding.")
-    return content
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyKey:
-    """A public key and the id under which it is registered. ``alg`` follows from the key, never from a message."""
-
-    kid: str
-    public: _Public
-
-    @property
-    def alg(self) -> str:
-        return ED25519 if isinstance(self.public, ed25519.Ed25519PublicKey) else ES256
-
-    def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether ``signature`` (64 bytes, for ES256 r‖s) is this key's over ``message``."""
-        if len(signature) != _SIGNATURE:
-            return False
-        try:
-            if isinstance(self.public, ed25519.Ed25519PublicKey):
-                self.public.verify(signature, message)
-            else:
-                halves = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-                self.public.verify(encode_dss_signature(*halves), message, ec.ECDSA(hashes.SHA256()))
-        except InvalidSignature:
-            return False
-        return True
-
-    def raw(self) -> bytes:
-        """The 32 bytes of an Ed25519 public key."""
-        if not isinstance(self.public, ed25519.Ed25519PublicKey):
-            raise Invalid("key.unsupported", "This use needs an Ed25519 key.", hint="Make one: sandbox keygen NAME.")
-        return self.public.public_bytes_raw()
-
-    def jwk(self) -> dict[str, Json]:
-        """The public JWK."""
-        if isinstance(self.public, ed25519.Ed25519PublicKey):
-            return {"kty": "OKP", "crv": ED25519, "x": b64url(self.public.public_bytes_raw()), "kid": self.kid}
-        point = self.public.public_numbers()
-        x, y = (b64url(number.to_bytes(32, "big")) for number in (point.x, point.y))
-        return {"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": self.kid}
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A private key. It never leaves its holder: participants sign in the terminal, not on the exchange."""
-
-    kid: str
-    private: _Private
-
-    def sign(self, message: bytes) -> bytes:
-        """64 bytes of signature: Ed25519, or r‖s of ECDSA with SHA-256."""
-        if isinstance(self.private, ed25519.Ed25519PrivateKey):
-            return self.private.sign(message)
-        r, s = decode_dss_signature(self.private.sign(message, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-    @property
-    def verify_key(self) -> VerifyKey:
-        return VerifyKey(self.kid, self.private.public_key())
-
-
-def new_key(owner: str, alg: str = ED25519) -> SigningKey:
-    """A fresh key whose id is the owner and twelve digits of the public key's thumbprint (RFC 7638).
-
-    Raises:
-        Invalid: ``key.unsupported`` for an algorithm other than Ed25519 and ES256.
-    """
-    if alg == ED25519:
-        return _named(owner, ed25519.Ed25519PrivateKey.generate())
-    if alg == ES256:
-        return _named(owner, ec.generate_private_key(ec.SECP256R1()))
-    raise Invalid("key.unsupported", f"No algorithm {alg!r}.", hint=f"Choose {ED25519} or {ES256}.")
-
-
-def key_from_seed(owner: str, seed: bytes) -> SigningKey:
-    """The Ed25519 key of a 32-byte seed."""
-    return _named(owner, ed25519.Ed25519PrivateKey.from_private_bytes(seed))
-
-
-def _named(owner: str, private: _Private) -> SigningKey:
-    jwk = VerifyKey("", private.public_key()).jwk()
-    del jwk["kid"]
-    return SigningKey(f"{owner}/{hashlib.sha256(canonical(jwk)).hexdigest()[:12]}", private)
+_MLDSA_PUBLIC: Final = 1952
+_RSA_SECRETS: Final = ("p", "q", "d", "dp", "dq", "qi")
+_MOST_EXPONENT_BITS: Final = 32
 
 
 def write_key(key: SigningKey, path: Path) -> None:
@@ -135,11 +65,7 @@ def write_key(key: SigningKey, path: Path) -> None:
     Raises:
         Conflict: ``key.exists``; neither half of a key is ever overwritten.
     """
-    if isinstance(key.private, ed25519.Ed25519PrivateKey):
-        secret = key.private.private_bytes_raw()
-    else:
-        secret = key.private.private_numbers().private_value.to_bytes(32, "big")
-    document = key.verify_key.jwk() | {"d": b64url(secret)}
+    document = key.verify_key.jwk() | _secrets(key.private)
     public = path.with_suffix(".pub.jwk")
     _write_new(public, key.verify_key.jwk(), 0o644)
     try:
@@ -147,6 +73,19 @@ def write_key(key: SigningKey, path: Path) -> None:
     except BaseException:
         public.unlink()
         raise
+
+
+def _secrets(private: Private) -> dict[str, Json]:
+    match private:
+        case ed25519.Ed25519PrivateKey():
+            return {"d": b64url(private.private_bytes_raw())}
+        case ec.EllipticCurvePrivateKey():
+            return {"d": b64url(private.private_numbers().private_value.to_bytes(NUMBER, "big"))}
+        case rsa.RSAPrivateKey():
+            found = private.private_numbers()
+            numbers = (found.p, found.q, found.d, found.dmp1, found.dmq1, found.iqmp)
+            return dict(zip(_RSA_SECRETS, map(b64_number, numbers), strict=True))
+    return {"priv": b64url(private.private_bytes_raw())}
 
 
 def _write_new(path: Path, document: dict[str, Json], mode: int) -> None:
@@ -183,18 +122,26 @@ def read_key(path: Path) -> SigningKey:
     document = _read(path)
     if path.stat().st_mode & 0o077:
         raise Invalid("key.exposed", f"Others may read {path.name}.", hint="Run: chmod 600 FILE, or make a new key.")
-    public, secret = public_key(document), _number(document, "d")
-    private: _Private | None
+    public = public_key(document)
     try:
-        if isinstance(public.public, ed25519.Ed25519PublicKey):
-            private = ed25519.Ed25519PrivateKey.from_private_bytes(secret)
-        else:
-            private = ec.derive_private_key(int.from_bytes(secret, "big"), ec.SECP256R1())
+        private: Private | None = _private(public.public, document)
     except ValueError:
         private = None
     if private is None or private.public_key() != public.public:
         raise Invalid("key.malformed", "The private and public halves differ.", hint="Make a new key.")
     return SigningKey(public.kid, private)
+
+
+def _private(public: Public, document: dict[str, Json]) -> Private:
+    match public:
+        case ed25519.Ed25519PublicKey():
+            return ed25519.Ed25519PrivateKey.from_private_bytes(_number(document, "d"))
+        case ec.EllipticCurvePublicKey():
+            return ec.derive_private_key(int.from_bytes(_number(document, "d"), "big"), ec.SECP256R1())
+        case rsa.RSAPublicKey():
+            p, q, d, dp, dq, qi = (_whole(document, member) for member in _RSA_SECRETS)
+            return rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, public.public_numbers()).private_key()
+    return mldsa.MLDSA65PrivateKey.from_seed_bytes(_number(document, "priv"))
 
 
 def read_public_key(path: Path) -> VerifyKey:
@@ -209,11 +156,19 @@ def _text(document: dict[str, Json], member: str) -> str:
     return value
 
 
-def _number(document: dict[str, Json], member: str) -> bytes:
+def _number(document: dict[str, Json], member: str, length: int = NUMBER) -> bytes:
     number = from_b64url(_text(document, member))
-    if len(number) != _NUMBER:  # a longer x with a shorter y would be another spelling of the same point
-        raise Invalid("key.malformed", f"The key's {member!r} has not {_NUMBER} bytes.", hint="Make a new key.")
+    if len(number) != length:  # a longer x with a shorter y would be another spelling of the same point
+        raise Invalid("key.malformed", f"The key's {member!r} has not {length} bytes.", hint="Make a new key.")
     return number
+
+
+def _whole(document: dict[str, Json], member: str) -> int:
+    """A number of as many bytes as it needs (RFC 7518, 6.3): leading zeros would be another spelling."""
+    number = from_b64url(_text(document, member))
+    if not 1 <= len(number) <= MOST_BITS // 8 or number[0] == 0:
+        raise Invalid("key.malformed", f"The key's {member!r} is no number.", hint="Make a new key.")
+    return int.from_bytes(number, "big")
 
 
 def public_key(document: dict[str, Json]) -> VerifyKey:
@@ -222,13 +177,51 @@ def public_key(document: dict[str, Json]) -> VerifyKey:
     Raises:
         Invalid: ``key.malformed`` or ``key.unsupported``.
     """
-    kid, kind, curve = (_text(document, member) for member in ("kid", "kty", "crv"))
+    kid, kind = _text(document, "kid"), _text(document, "kty")
+    read = _READERS.get(kind)
+    if read is None:
+        raise Invalid("key.unsupported", f"No kind of key {kind[:20]!r}.", hint=KINDS)
     try:
-        if (kind, curve) == ("OKP", ED25519):
-            return VerifyKey(kid, ed25519.Ed25519PublicKey.from_public_bytes(_number(document, "x")))
-        if (kind, curve) == ("EC", "P-256"):
-            point = b"\x04" + _number(document, "x") + _number(document, "y")
-            return VerifyKey(kid, ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point))
+        return VerifyKey(kid, read(document))
     except ValueError:
-        raise Invalid("key.malformed", "The public key is no point of its curve.", hint="Make a new key.") from None
-    raise Invalid("key.unsupported", f"No curve {curve[:20]!r}.", hint=f"Use {ED25519} or P-256.")
+        raise Invalid("key.malformed", "The public key is none of its kind.", hint="Make a new key.") from None
+
+
+def _require(document: dict[str, Json], member: str, expected: str) -> None:
+    found = _text(document, member)
+    if found != expected:
+        raise Invalid("key.unsupported", f"The key's {member!r} is {found[:20]!r}, expected {expected}.", hint=KINDS)
+
+
+def _okp(document: dict[str, Json]) -> Public:
+    _require(document, "crv", ED25519)
+    return ed25519.Ed25519PublicKey.from_public_bytes(_number(document, "x"))
+
+
+def _ec(document: dict[str, Json]) -> Public:
+    _require(document, "crv", "P-256")
+    point = b"\x04" + _number(document, "x") + _number(document, "y")
+    return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+
+
+def _rsa(document: dict[str, Json]) -> Public:
+    modulus, exponent = _whole(document, "n"), _whole(document, "e")
+    if exponent.bit_length() > _MOST_EXPONENT_BITS or modulus.bit_length() < LEAST_BITS:
+        raise Invalid("key.unsupported", "The RSA key is too small, or its exponent too large.", hint=KINDS)
+    public = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    if not is_sound(public):
+        raise Invalid("key.unsupported", "The RSA key's exponent is too small, or even.", hint=KINDS)
+    return public
+
+
+def _akp(document: dict[str, Json]) -> Public:
+    _require(document, "alg", ML_DSA_65)
+    return mldsa.MLDSA65PublicKey.from_public_bytes(_number(document, "pub", _MLDSA_PUBLIC))
+
+
+_READERS: Final[Mapping[str, Callable[[dict[str, Json]], Public]]] = {
+    "OKP": _okp,
+    "EC": _ec,
+    "RSA": _rsa,
+    "AKP": _akp,
+}

@@ -1,6 +1,7 @@
 """The words of the house: identifiers, roles and the records that flow between rooms."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NewType
@@ -30,19 +31,67 @@ class Role(StrEnum):
 
 
 class ReleaseMode(StrEnum):
-    """How much of an answer may leave, from the contract."""
+    """How an answer may leave, from the contract. The policies say which of them this exchange performs (QRY-02)."""
 
     EXACT = "exact"
+    SAFE_CUBE = "safe_cube"
+    DP = "dp"
+    TEMPLATE = "template"
+    THRESHOLD = "threshold"
+
+
+class KeyUse(StrEnum):
+    """What a key may sign; a key has one use, so that a stolen one opens nothing else."""
+
+    CONTRACT = "contract"
+    REQUEST = "request"
+    LOG = "log"
+    WITNESS = "witness"
+
+
+SCOPES: Final = ("read", "query", "contract", "publish", "supervise")
+"""What an API token may be good for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """An organisation admitted to the pilot; ``territory`` is an ISO 3166 country code."""
+    """An organisation admitted to the pilot; ``territory`` is an ISO 3166 country code.
+
+    What the operator has verified of it (Decree 314/2026, art. 18): ``tax_code`` names it in CA certificates,
+    ``eid_level`` is the assurance level of its electronic identity, 0 for none.
+    """
 
     id: ParticipantId
     name: str
     roles: frozenset[Role]
     territory: str = "VN"
+    tax_code: str | None = None
+    entity_verified: bool = False
+    eid_level: int = 0
+    payment_account: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks, and how that was established.
+
+    ``token`` is the id of the API token (never its secret), ``amr`` the ways in which its holder signed in (RFC 8176),
+    ``signature`` the evidence of a signed request (RFC 9421).
+    """
+
+    participant: Participant
+    token: str = ""
+    scopes: frozenset[str] = frozenset()
+    amr: tuple[str, ...] = ()
+    signature: Mapping[str, str | int] | None = None
+
+    @property
+    def id(self) -> ParticipantId:
+        return self.participant.id
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        return self.participant.roles
 
 
 @dataclass(frozen=True, slots=True)
