@@ -3,77 +3,58 @@
 As a provider writes it, here for a dataset of protected units::
 
     {"purposes": ["thong_ke"], "territories": ["VN"], "term_days": 365, "price_vnd": 25000,
-     "release": "exact", "privacy_unit": "nguoi_ban_pid", "dimensions": ["tinh", "nganh"], "columns": [],
-     "aggregate_columns": [{"columns": ["doanh_thu_vnd"], "functions": ["SUM", "AVG"]}], "row_filter": [],
+     "price_plan": {"free_queries": 20}, "version": "pinned", "release": "exact",
+     "privacy_unit": "nguoi_ban_pid", "dimensions": ["tinh", "nganh"], "columns": [],
+     "aggregate_columns": [{"columns": ["doanh_thu_vnd"], "functions": ["SUM", "AVG"]}],
+     "aggregate_expressions": "columns_only", "scalar_functions": ["date_trunc", "/"],
+     "join_columns": [], "join_condition": "blocked", "row_filter": [],
+     "comparison_controls": {"literals": ["tinh", "nganh"], "columns": []}, "disallowed_output_columns": [],
      "output_constraints": [{"column": "nguoi_ban_pid", "minimum": 10, "type": "COUNT_DISTINCT"}],
-     "max_rows": 5000, "access_budget": {"day": 20, "lifetime": null},
+     "dp": null, "templates": [], "max_rows": 5000,
+     "access_budget": {"day": 20, "week": null, "month": null, "lifetime": 500}, "retention_days": 365,
      "exclusive": false, "sublicence": false, "intellectual_property": "…",
      "allowed_result_receivers": ["odrl:assignee"]}
 
 Every member stands in every contract. An empty list allows nothing; what has no limit says so with ``null``.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from typing import Final
 
 from sandbox.contracts import members
+from sandbox.contracts.consistency import check_consistency
 from sandbox.contracts.members import list_of, object_of, refuse
-from sandbox.core.canonical import Json
-from sandbox.core.terms import Condition, ReleaseMode, Vnd
+from sandbox.contracts.record import ASSIGNEE, FUNCTIONS, JOIN_CONDITIONS, Clip, Dp, Measure, Terms
+from sandbox.core.canonical import LARGEST, Json
+from sandbox.core.terms import Condition, Digest, ReleaseMode, Vnd
 
-FUNCTIONS: Final = ("SUM", "AVG", "COUNT", "MIN", "MAX")
-_OF_ONE_UNIT: Final = frozenset({"MIN", "MAX"})
-"""Aggregates that answer with one row's own value, whatever the size of the group."""
-ASSIGNEE: Final = "odrl:assignee"
-"""A receiver of results in an offer: whoever accepts it. The colon keeps it apart from every participant's id."""
+__all__ = ["ASSIGNEE", "BUDGETS", "FUNCTIONS", "MEMBERS", "Clip", "Dp", "Measure", "Terms", "read_terms"]
+
 MEMBERS: Final = frozenset(
     {
-        *("purposes", "territories", "not_after", "price_vnd"),
+        *("purposes", "territories", "not_after", "price_vnd", "price_plan", "version"),
         *("release", "privacy_unit", "dimensions", "columns", "aggregate_columns", "row_filter", "output_constraints"),
-        *("max_rows", "access_budget", "allowed_result_receivers"),
+        *("aggregate_expressions", "scalar_functions", "join_columns", "join_condition"),
+        *("comparison_controls", "disallowed_output_columns", "dp", "templates"),
+        *("max_rows", "access_budget", "allowed_result_receivers", "retention_days"),
         *("exclusive", "sublicence", "intellectual_property"),
     }
 )
+BUDGETS: Final = ("day", "week", "month", "lifetime")
 MOST_VND: Final = 10**15 - 1
 MOST_ROWS: Final = 1_000_000
 MOST_USES: Final = 10**9
 MOST_TEXT: Final = 2_000
 MOST_LETTERS: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """Columns that may be aggregated, with the functions allowed on each of them."""
-
-    columns: tuple[str, ...]
-    functions: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """All that the parties agree on. Budgets of None are unlimited; ``min_group`` is 1 where no unit is protected."""
-
-    release: ReleaseMode
-    unit: str | None
-    dimensions: tuple[str, ...]
-    measures: tuple[Measure, ...]
-    columns: tuple[str, ...]
-    rows: tuple[Condition, ...]
-    min_group: int
-    max_rows: int
-    day_budget: int | None
-    lifetime_budget: int | None
-    purposes: tuple[str, ...]
-    territories: tuple[str, ...]
-    not_after: datetime
-    price: Vnd
-    exclusive: bool
-    sublicence: bool
-    intellectual_property: str
-    receivers: tuple[str, ...]
+MOST_FUNCTIONS: Final = 1_024
+MOST_DAYS: Final = 36_600
+MOST_NANO_RHO: Final = 10**12
+MOST_DELTA_PICO: Final = 10**9
+MOST_GROUPS: Final = 100_000
+_FUNCTION: Final = re.compile(r"[!-@\[-~]{1,64}", re.ASCII)
+"""As the engine names it, in small letters; an operator is a function too."""
 
 
 def read_terms(document: Mapping[str, Json]) -> Terms:
@@ -83,50 +64,49 @@ def read_terms(document: Mapping[str, Json]) -> Terms:
         Invalid: ``contract.invalid``, naming the member.
     """
     said = object_of(dict(document), "terms", MEMBERS)
-    budget = object_of(said["access_budget"], "access_budget", ("day", "lifetime"))
+    budget = object_of(said["access_budget"], "access_budget", BUDGETS)
+    controls = object_of(said["comparison_controls"], "comparison_controls", ("literals", "columns"))
     unit = None if said["privacy_unit"] is None else members.column(said["privacy_unit"], "privacy_unit")
     terms = Terms(
         release=ReleaseMode(members.choice([*ReleaseMode])(said["release"], "release")),
         unit=unit,
-        dimensions=list_of(said["dimensions"], "dimensions", members.column),
+        dimensions=_columns(said["dimensions"], "dimensions"),
         measures=list_of(said["aggregate_columns"], "aggregate_columns", _measure),
-        columns=list_of(said["columns"], "columns", members.column),
+        columns=_columns(said["columns"], "columns"),
         rows=list_of(said["row_filter"], "row_filter", _condition),
         min_group=_min_group(said["output_constraints"], unit),
         max_rows=members.whole(said["max_rows"], "max_rows", 1, MOST_ROWS),
         day_budget=_uses(budget["day"], "access_budget.day"),
+        week_budget=_uses(budget["week"], "access_budget.week"),
+        month_budget=_uses(budget["month"], "access_budget.month"),
         lifetime_budget=_uses(budget["lifetime"], "access_budget.lifetime"),
         purposes=list_of(said["purposes"], "purposes", members.purpose, least=1),
         territories=list_of(said["territories"], "territories", members.territory, least=1),
         not_after=members.instant(said["not_after"], "not_after"),
         price=Vnd(members.whole(said["price_vnd"], "price_vnd", 0, MOST_VND)),
+        free_queries=_free(said["price_plan"]),
         exclusive=members.flag(said["exclusive"], "exclusive"),
         sublicence=members.flag(said["sublicence"], "sublicence"),
         intellectual_property=members.text(said["intellectual_property"], "intellectual_property", MOST_TEXT),
         receivers=list_of(said["allowed_result_receivers"], "allowed_result_receivers", _receiver, least=1),
+        retention_days=_days(said["retention_days"]),
+        follows=members.choice(["pinned", "follows"])(said["version"], "version") == "follows",
+        any_expression=_any_expression(said["aggregate_expressions"]),
+        scalar_functions=list_of(said["scalar_functions"], "scalar_functions", _function, most=MOST_FUNCTIONS),
+        join_columns=_columns(said["join_columns"], "join_columns"),
+        join_condition=members.choice(JOIN_CONDITIONS)(said["join_condition"], "join_condition"),
+        literal_columns=_columns(controls["literals"], "comparison_controls.literals"),
+        compared_columns=_columns(controls["columns"], "comparison_controls.columns"),
+        hidden_columns=_columns(said["disallowed_output_columns"], "disallowed_output_columns"),
+        dp=None if said["dp"] is None else _dp(said["dp"]),
+        templates=list_of(said["templates"], "templates", _template),
     )
-    _check_openings(terms)
+    check_consistency(terms)
     return terms
 
 
-def _check_openings(terms: Terms) -> None:
-    measured = [column for measure in terms.measures for column in measure.columns]
-    if len(set(measured)) != len(measured):
-        refuse("aggregate_columns names a column twice.")
-    if terms.unit is not None:
-        _check_protection(terms, terms.unit, measured)
-    elif not (terms.columns or terms.dimensions or measured):
-        refuse("The terms open nothing: columns, dimensions and aggregate_columns are empty.")
-
-
-def _check_protection(terms: Terms, unit: str, measured: list[str]) -> None:
-    if terms.columns:
-        refuse("columns must be empty where a privacy unit is protected: rows of one unit would leave.")
-    filtered = [condition.column for condition in terms.rows]
-    if unit in {*terms.dimensions, *measured, *filtered}:
-        refuse("The privacy unit may only be counted, never grouped by, measured or filtered on.")
-    if any(_OF_ONE_UNIT.intersection(measure.functions) for measure in terms.measures):
-        refuse("aggregate_columns may not name MIN or MAX where a privacy unit is protected.")
+def _columns(value: Json, where: str) -> tuple[str, ...]:
+    return list_of(value, where, members.column)
 
 
 def _min_group(constraints: Json, unit: str | None) -> int:
@@ -172,3 +152,45 @@ def _uses(value: Json, where: str) -> int | None:
 
 def _receiver(value: Json, where: str) -> str:
     return ASSIGNEE if value == ASSIGNEE else members.participant(value, where)
+
+
+def _free(value: Json) -> int:
+    said = object_of(value, "price_plan", ("free_queries",))
+    return members.whole(said["free_queries"], "price_plan.free_queries", 0, MOST_USES)
+
+
+def _days(value: Json) -> int | None:
+    return None if value is None else members.whole(value, "retention_days", 1, MOST_DAYS)
+
+
+def _any_expression(value: Json) -> bool:
+    choices = ("columns_only", "any_expression")
+    return members.choice(choices)(value, "aggregate_expressions") == "any_expression"
+
+
+_function = members.word(_FUNCTION, "a function as the engine names it, in small letters, such as date_trunc")
+
+
+def _template(value: Json, where: str) -> Digest:
+    return Digest(members.digest(value, where))
+
+
+def _dp(value: Json) -> Dp:
+    said = object_of(value, "dp", ("nano_rho_query", "nano_rho_total", "delta_pico", "groups_per_unit", "clipping"))
+    total = members.whole(said["nano_rho_total"], "dp.nano_rho_total", 1, MOST_NANO_RHO)
+    return Dp(
+        nano_rho_query=members.whole(said["nano_rho_query"], "dp.nano_rho_query", 1, MOST_NANO_RHO),
+        nano_rho_total=total,
+        delta_pico=members.whole(said["delta_pico"], "dp.delta_pico", 1, MOST_DELTA_PICO),
+        groups_per_unit=members.whole(said["groups_per_unit"], "dp.groups_per_unit", 1, MOST_GROUPS),
+        clipping=list_of(said["clipping"], "dp.clipping", _clip),
+    )
+
+
+def _clip(value: Json, where: str) -> Clip:
+    said = object_of(value, where, ("column", "low", "high"))
+    low = members.whole(said["low"], f"{where}.low", -LARGEST, LARGEST)
+    high = members.whole(said["high"], f"{where}.high", -LARGEST, LARGEST)
+    if low >= high:
+        refuse(f"{where}: low is {low} and high is {high}, expected low below high.")
+    return Clip(members.column(said["column"], f"{where}.column"), low, high)

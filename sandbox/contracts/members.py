@@ -16,7 +16,7 @@ Reader: TypeAlias = Callable[[Json, str], _T]
 
 MOST_ITEMS: Final = 256
 MOST_LETTERS: Final = 128
-_HINT: Final = "Start from the dataset's file in contracts/terms; contracts/contract.schema.json names every member."
+_HINT: Final = "See docs/formats/contract.md for every member; sandbox contract draft writes terms to start from."
 
 
 def refuse(sentence: str) -> NoReturn:

@@ -1,86 +1,66 @@
-"""The two documents of a contract: a provider's Offer, and the Agreement of a provider and a buyer made from it.
-
-::
-
-    {"@context": "http://www.w3.org/ns/odrl.jsonld", "type": "Agreement", "uid": "urn:uuid:…",
-     "profile": "https://exchange.example.vn/odrl/v1", "assigner": "hiep-hoi-ban-le", "assignee": "cong-ty-fintech",
-     "prev": "sha256:<the Offer>", "nonce": "<32 bytes>", "timestamp": "2026-11-22T03:00:00.000000Z",
-     "target": "hoa_don_dnnvv@sha256:<the dataset version>", "permission": <see odrl>, "terms": <the other clauses>}
-
-An Offer has neither ``assignee`` nor ``prev`` nor ``nonce``; all else is equal. The digest of a document's canonical
-bytes is its id.
-"""
+"""How the documents of a contract are made: offers, requests that answer them, agreements; see ``reading``."""
 
 import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from sandbox.contracts import members, odrl
-from sandbox.contracts.clauses import ASSIGNEE, Measure, Terms, read_terms
-from sandbox.contracts.members import object_of, refuse
-from sandbox.core.canonical import Json, canonical, digest_of
+from sandbox.contracts.clauses import MEMBERS, Measure, Terms, read_terms
+from sandbox.contracts.members import refuse
+from sandbox.contracts.reading import (
+    CONTEXT,
+    PROFILE,
+    Draft,
+    Offer,
+    Request,
+    clauses_of,
+    read_agreement,
+    read_offer,
+    read_request,
+)
+from sandbox.contracts.statement import Statement
+from sandbox.core.canonical import Json, canonical
 from sandbox.core.clock import text_of
-from sandbox.core.errors import Invalid
-from sandbox.core.keys import b64url, from_b64url
-from sandbox.core.terms import DIGEST, SLUG, DatasetId, Digest, ParticipantId
+from sandbox.core.keys import b64url
+from sandbox.core.terms import DatasetId, Digest, ParticipantId
 
 __all__ = [
     "OWN_OF_AGREEMENT",
     "Draft",
     "Measure",
     "Offer",
+    "Request",
+    "Statement",
     "Terms",
     "agreement_document",
+    "clauses_of",
+    "counter_document",
+    "dated",
     "offer_document",
     "read_agreement",
     "read_offer",
+    "read_request",
+    "request_document",
 ]
 
-CONTEXT: Final = "http://www.w3.org/ns/odrl.jsonld"
-PROFILE: Final = "https://exchange.example.vn/odrl/v1"
-NONCE_BYTES: Final = 32
 MOST_DAYS: Final = 3_660
-_OFFER: Final = frozenset(
-    {"@context", "type", "uid", "profile", "assigner", "timestamp", "target", "permission", "terms"}
-)
-_AGREEMENT: Final = _OFFER | {"assignee", "prev", "nonce"}
 OWN_OF_AGREEMENT: Final = frozenset({"type", "uid", "assignee", "prev", "nonce", "timestamp"})
-"""The only members in which an agreement may differ from its offer."""
-_TARGET: Final = re.compile(rf"(?P<dataset>{SLUG.pattern})@(?P<version>{DIGEST.pattern})", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What a provider offers to whoever accepts it."""
-
-    id: Digest
-    provider: ParticipantId
-    dataset: DatasetId
-    version: Digest
-    terms: Terms
-    timestamp: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An agreement that reads well; whether anyone signed it is another question, see ``envelope``."""
-
-    id: Digest
-    offer: Digest
-    provider: ParticipantId
-    buyer: ParticipantId
-    dataset: DatasetId
-    version: Digest
-    terms: Terms
-    timestamp: datetime
+"""The only members in which an agreement may differ from its offer or request; the buyer of one that names its buyer
+stays."""
 
 
 def offer_document(
-    terms: Mapping[str, Json], dataset: DatasetId, version: Digest, provider: ParticipantId, now: datetime
+    terms: Mapping[str, Json],
+    dataset: DatasetId,
+    version: Digest,
+    provider: ParticipantId,
+    now: datetime,
+    statement: Mapping[str, Json],
+    *,
+    buyer: ParticipantId | None = None,
+    prev: Digest | None = None,
 ) -> dict[str, Json]:
     """Make an offer of one dataset version.
 
@@ -90,11 +70,14 @@ def offer_document(
         version: which of its versions.
         provider: who offers it.
         now: when.
+        statement: what the provider states of the data, see ``drafting.statement_of``.
+        buyer: the one participant who may accept it; without, anybody.
+        prev: the buyer's request that it answers.
 
     Raises:
         Invalid: ``contract.invalid``.
     """
-    clauses = _dated(terms, now)
+    clauses = dated(terms, now)
     read_terms(clauses)
     document: dict[str, Json] = {
         "@context": CONTEXT,
@@ -103,15 +86,82 @@ def offer_document(
         "assigner": provider,
         "timestamp": text_of(now),
         "target": f"{dataset}@{version}",
-        "permission": odrl.permission(clauses),
-        "terms": {name: value for name, value in clauses.items() if name not in odrl.MEMBERS},
+        "statement": dict(statement),
+        **_said(clauses),
+        **{name: value for name, value in (("assignee", buyer), ("prev", prev)) if value is not None},
     }
     document["uid"] = _uid(document)
     read_offer(document)
     return document
 
 
-def _dated(terms: Mapping[str, Json], now: datetime) -> dict[str, Json]:
+def request_document(
+    offer: Mapping[str, Json], offer_digest: Digest, changed: Mapping[str, Json], buyer: ParticipantId, now: datetime
+) -> dict[str, Json]:
+    """Ask for other terms than an offer's.
+
+    Args:
+        offer: the offer's document.
+        offer_digest: its digest.
+        changed: the clauses that should be others, named as in ``contracts/terms``; none asks for the offer as it is.
+        buyer: who asks.
+        now: when.
+
+    Raises:
+        Invalid: ``contract.invalid``, also when the offer is to another buyer.
+    """
+    if read_offer(offer).id != offer_digest:
+        refuse("The offer is not the one that its digest names.")
+    document = _answer(offer, changed, now) | {"type": "Request", "assignee": _accepting(offer, buyer)}
+    document["prev"] = offer_digest
+    document["uid"] = _uid(document)
+    read_request(document)
+    return document
+
+
+def counter_document(
+    request: Mapping[str, Json], request_digest: Digest, changed: Mapping[str, Json], now: datetime
+) -> dict[str, Json]:
+    """Answer a buyer's request by an offer to that buyer alone; ``changed`` as in :func:`request_document`.
+
+    Raises:
+        Invalid: ``contract.invalid``.
+    """
+    if read_request(request).id != request_digest:
+        refuse("The request is not the one that its digest names.")
+    document = _answer(request, changed, now) | {"type": "Offer", "prev": request_digest}
+    document["uid"] = _uid(document)
+    read_offer(document)
+    return document
+
+
+def _answer(document: Mapping[str, Json], changed: Mapping[str, Json], now: datetime) -> dict[str, Json]:
+    clauses = clauses_of(document)
+    if "term_days" in changed:  # a new term counts from now, not from the end that the other side wrote
+        del clauses["not_after"]
+    for member in changed.keys() - MEMBERS - {"term_days"}:
+        refuse(f"The changes have a member {member[:60]!r}, which contracts do not know.")
+    clauses = dated({**clauses, **changed}, now)
+    return dict(document) | {"timestamp": text_of(now)} | _said(clauses)
+
+
+def _said(clauses: Mapping[str, Json]) -> dict[str, Json]:
+    rest: dict[str, Json] = {name: value for name, value in clauses.items() if name not in odrl.MEMBERS}
+    return {"permission": odrl.permission(clauses), "terms": rest}
+
+
+def _accepting(document: Mapping[str, Json], buyer: ParticipantId) -> ParticipantId:
+    if document.get("assignee", buyer) != buyer:
+        refuse("The document is to another buyer.")
+    return buyer
+
+
+def dated(terms: Mapping[str, Json], now: datetime) -> dict[str, Json]:
+    """Terms as in ``contracts/terms`` with their end: the earlier of ``term_days`` from now and ``not_after``.
+
+    Raises:
+        Invalid: ``contract.invalid``.
+    """
     clauses, ends = dict(terms), []
     if "term_days" in clauses:
         ends.append(now + timedelta(days=members.whole(clauses.pop("term_days"), "term_days", 1, MOST_DAYS)))
@@ -133,16 +183,18 @@ def _uid(document: Mapping[str, Json]) -> str:
 def agreement_document(
     offer: Mapping[str, Json], offer_digest: Digest, buyer: ParticipantId, nonce: bytes, now: datetime
 ) -> dict[str, Json]:
-    """Accept an offer unaltered. ``nonce`` is 32 random bytes, so that accepting twice makes two agreements.
+    """Accept an offer unaltered, or a buyer's request. ``nonce`` is 32 random bytes: accepting twice makes two.
 
     Raises:
-        Invalid: ``contract.invalid``, also when the offer has ended or the buyer may not receive results under it.
+        Invalid: ``contract.invalid``, also when the term has ended, when the document is to another buyer, or when the
+            buyer may not receive results under it.
     """
-    if read_offer(offer).id != offer_digest:
+    read = read_request if offer.get("type") == "Request" else read_offer
+    if read(offer).id != offer_digest:
         refuse("The offer is not the one that its digest names.")
     document = dict(offer) | {
         "type": "Agreement",
-        "assignee": buyer,
+        "assignee": _accepting(offer, buyer),
         "prev": offer_digest,
         "nonce": b64url(nonce),
         "timestamp": text_of(now),
@@ -150,83 +202,3 @@ def agreement_document(
     document["uid"] = _uid(document)
     read_agreement(document)
     return document
-
-
-def read_offer(document: Mapping[str, Json]) -> Offer:
-    """Read an Offer.
-
-    Raises:
-        Invalid: ``contract.invalid``, naming the member.
-    """
-    said = _framed(document, "Offer", _OFFER)
-    dataset, version = _target(said["target"])
-    provider = ParticipantId(members.participant(said["assigner"], "assigner"))
-    return Offer(digest_of(said), provider, dataset, version, _terms(said), _timestamp(said))
-
-
-def read_agreement(document: Mapping[str, Json]) -> Draft:
-    """Read an Agreement, signed or not.
-
-    Raises:
-        Invalid: ``contract.invalid``, naming the member.
-    """
-    said = _framed(document, "Agreement", _AGREEMENT)
-    dataset, version = _target(said["target"])
-    buyer = ParticipantId(members.participant(said["assignee"], "assignee"))
-    _check_nonce(said["nonce"])
-    return Draft(
-        id=digest_of(said),
-        offer=Digest(members.digest(said["prev"], "prev")),
-        provider=ParticipantId(members.participant(said["assigner"], "assigner")),
-        buyer=buyer,
-        dataset=dataset,
-        version=version,
-        terms=_received_by(buyer, _terms(said)),
-        timestamp=_timestamp(said),
-    )
-
-
-def _framed(document: Mapping[str, Json], kind: str, names: frozenset[str]) -> dict[str, Json]:
-    said = object_of(dict(document), f"The {kind}", names)
-    for member, constant in (("@context", CONTEXT), ("type", kind), ("profile", PROFILE)):
-        members.choice([constant])(said[member], member)
-    members.uuid(said["uid"], "uid")
-    return said
-
-
-def _target(value: Json) -> tuple[DatasetId, Digest]:
-    found = _TARGET.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        members.expect("target", value, "a dataset version, such as chi_so_cds@sha256:…")
-    return DatasetId(found["dataset"]), Digest(found["version"])
-
-
-def _timestamp(said: dict[str, Json]) -> datetime:
-    return members.instant(said["timestamp"], "timestamp")
-
-
-def _terms(said: dict[str, Json]) -> Terms:
-    permitted = odrl.read_permission(said["permission"])
-    clauses = said["terms"]
-    if not isinstance(clauses, dict) or permitted.keys() & clauses.keys():
-        refuse("terms is not an object of the clauses that the permission leaves open.")
-    terms = read_terms(clauses | permitted)
-    if _timestamp(said) >= terms.not_after:
-        refuse("The term ends before it begins: not_after is not later than timestamp.")
-    return terms
-
-
-def _check_nonce(value: Json) -> None:
-    try:
-        nonce = from_b64url(value) if isinstance(value, str) else b""
-    except Invalid:
-        nonce = b""
-    if len(nonce) != NONCE_BYTES:
-        members.expect("nonce", value, f"{NONCE_BYTES} bytes in base64url")
-
-
-def _received_by(buyer: ParticipantId, terms: Terms) -> Terms:
-    receivers = tuple(buyer if each == ASSIGNEE else each for each in terms.receivers)
-    if buyer not in receivers:
-        refuse("The buyer is not among allowed_result_receivers.")
-    return replace(terms, receivers=tuple(dict.fromkeys(receivers)))
