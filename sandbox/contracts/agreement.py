@@ -12,8 +12,21 @@ VERIFIED: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
+class PartySignature:
+    """One party's signature that verified: by which key, how, and whether a trusted CA vouches for the key."""
+
+    participant: ParticipantId
+    kid: str
+    alg: str
+    ca_licensed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
-    """One buyer may use one dataset version under some terms. Whether it is suspended, the registry knows."""
+    """One buyer may use one dataset version under some terms. Whether it is suspended, the registry knows.
+
+    ``signatures`` are the provider's, the buyer's and the exchange's, in this order.
+    """
 
     id: Digest
     offer: Digest
@@ -24,6 +37,7 @@ class Agreement:
     terms: Terms
     not_before: datetime
     not_after: datetime
+    signatures: tuple[PartySignature, ...]
     proof: InitVar[object]
 
     def __post_init__(self, proof: object) -> None:

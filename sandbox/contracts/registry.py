@@ -1,75 +1,50 @@
-"""The registry of offers and agreements: signed bytes, believed only after they are verified again.
+"""The registry of agreements: signed bytes, believed only after they are verified again.
 
 The columns beside the bytes find an agreement; what it allows is read from the bytes alone, so whoever writes to the
 database can hide a contract but cannot change one.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from sandbox.contracts import participants
 from sandbox.contracts.agreement import Agreement
-from sandbox.contracts.envelope import CONTRACT, OFFER, KeyOf, OwnerOf, open_agreement, open_offer
+from sandbox.contracts.envelope import CONTRACT, open_agreement
 from sandbox.contracts.members import refuse
-from sandbox.contracts.terms import OWN_OF_AGREEMENT, Offer
+from sandbox.contracts.offers import (
+    SignersAt,
+    offer_row,
+    opened_offer,
+    reopened,
+    require_standing,
+    same_document,
+    tampered,
+)
+from sandbox.contracts.terms import OWN_OF_AGREEMENT
 from sandbox.contracts.verified import Verified
-from sandbox.core.canonical import Json, canonical, digest_of
+from sandbox.core.canonical import Json, canonical
 from sandbox.core.clock import text_of
 from sandbox.core.database import Instant, Transaction, metadata
-from sandbox.core.errors import AgreementRefused, Conflict, Invalid, NotFound, Tampered
-from sandbox.core.keys import VerifyKey
+from sandbox.core.errors import AgreementRefused, Conflict, NotFound
 from sandbox.core.signing import unverified
 from sandbox.core.terms import DatasetId, Digest, ParticipantId
 
-_T = TypeVar("_T")
-
 IN_FORCE: Final = "in_force"
+SUSPENDED: Final = "suspended"
 TERMINATED: Final = "terminated"
 STATES: Final[Mapping[str, frozenset[str]]] = {
-    IN_FORCE: frozenset({"suspended", TERMINATED}),
-    "suspended": frozenset({IN_FORCE, TERMINATED}),
+    IN_FORCE: frozenset({SUSPENDED, TERMINATED}),
+    SUSPENDED: frozenset({IN_FORCE, TERMINATED}),
     TERMINATED: frozenset(),
 }
 """The life of an agreement beside its term."""
-
-_offer = sa.Table(
-    "offer", metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("provider", sa.Text, sa.ForeignKey("participant.id"), nullable=False),
-    sa.Column("dataset", sa.Text, nullable=False, index=True),
-    sa.Column("version", sa.Text, nullable=False),
-    sa.Column("envelope", sa.LargeBinary, nullable=False),
-    sa.Column("registered_at", Instant, nullable=False),
-)  # fmt: skip
-_agreement = sa.Table(
-    "agreement", metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("offer", sa.Text, sa.ForeignKey("offer.id"), nullable=False),
-    sa.Column("provider", sa.Text, sa.ForeignKey("participant.id"), nullable=False, index=True),
-    sa.Column("buyer", sa.Text, sa.ForeignKey("participant.id"), nullable=False, index=True),
-    sa.Column("dataset", sa.Text, nullable=False, index=True),
-    sa.Column("version", sa.Text, nullable=False),
-    sa.Column("exclusive", sa.Boolean, nullable=False),
-    sa.Column("not_after", Instant, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("envelope", sa.LargeBinary, nullable=False),
-    sa.Column("signed_at", Instant, nullable=False),
-    sa.CheckConstraint(f"state IN {tuple(STATES)}", name="agreement_state"),
-)  # fmt: skip
-
-# built once: every query asks, and building a statement takes longer than running it
-_BY_PREFIX: Final = sa.select(_agreement).where(_agreement.c.id.startswith(sa.bindparam("beginning", type_=sa.Text)))
-_STATE: Final = sa.select(_agreement.c.state).where(_agreement.c.id == sa.bindparam("digest"))
-_VERIFIED: Final = Verified()
-
-_PREFIX: Final = re.compile(r"(?:sha256:)?(?P<digits>[0-9a-f]{6,64})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,122 +62,76 @@ class AgreementRow:
     signed_at: datetime
 
 
-# --- offers ---
-def put_offer(tx: Transaction, offer: Offer, envelope: bytes, at: datetime) -> None:
-    """Register an offer that was opened from this envelope.
+_agreement = sa.Table(
+    "agreement", metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("offer", sa.Text, sa.ForeignKey("offer.id"), nullable=False),
+    sa.Column("provider", sa.Text, sa.ForeignKey("participant.id"), nullable=False, index=True),
+    sa.Column("buyer", sa.Text, sa.ForeignKey("participant.id"), nullable=False, index=True),
+    sa.Column("dataset", sa.Text, nullable=False, index=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("exclusive", sa.Boolean, nullable=False),
+    sa.Column("not_after", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("envelope", sa.LargeBinary, nullable=False),
+    sa.Column("signed_at", Instant, nullable=False),
+    sa.CheckConstraint(f"state IN {tuple(STATES)}", name="agreement_state"),
+    sa.Index("agreement_exclusive", "dataset", "exclusive", "not_after"),
+    sa.Index("agreement_right", "dataset", "buyer", "not_after", "state"),
+)  # fmt: skip
+_right = sa.Table(
+    "dataset_right", metadata,
+    sa.Column("dataset", sa.Text, primary_key=True),
+    sa.Column("admissions", sa.BigInteger, nullable=False),
+)  # fmt: skip
+"""One row a dataset, which every admission writes: of two exclusive rights one must wait for the other."""
 
-    Raises:
-        Invalid: ``contract.invalid`` when the envelope holds another document.
-        Conflict: ``offer.exists``.
-    """
-    _same_document(envelope, OFFER, offer.id)
-    row = {
-        "id": offer.id,
-        "provider": offer.provider,
-        "dataset": offer.dataset,
-        "version": offer.version,
-        "envelope": envelope,
-        "registered_at": at,
-    }
-    taken = Conflict("offer.exists", "This offer is registered already.", hint="Sign a new offer to renew it.")
-    participants.insert_new(tx, _offer, row, taken)
+# built once: every query asks, and building a statement takes longer than running it
+_BY_PREFIX: Final = sa.select(_agreement).where(_agreement.c.id.startswith(sa.bindparam("beginning", type_=sa.Text)))
+_STATE: Final = sa.select(_agreement.c.state).where(_agreement.c.id == sa.bindparam("digest"))
+_ROW: Final = [_agreement.c[name] for name in AgreementRow.__slots__]
+_VERIFIED: Final = Verified[Agreement]()
 
-
-def _same_document(envelope: bytes, member: str, expected: Digest) -> dict[str, Json]:
-    document, _ = unverified(envelope, member)
-    if digest_of(document) != expected:
-        refuse("The envelope holds another document than the one that was opened.")
-    return document
-
-
-def offers(connection: Connection) -> list[Offer]:
-    """Every offer, verified, in the order of registration; without those whose provider's key was revoked since.
-
-    Raises:
-        Tampered: ``tampered.offer``.
-    """
-    found = []
-    for row in connection.execute(sa.select(_offer).order_by(_offer.c.registered_at, _offer.c.id)):
-        try:
-            found.append(_opened_offer(connection, row))
-        except AgreementRefused:
-            continue
-    return found
-
-
-def offer_envelope(connection: Connection, digest: str) -> bytes:
-    """The signed bytes of an offer.
-
-    Raises:
-        NotFound: ``offer.unknown``.
-    """
-    envelope: bytes | None = connection.scalar(sa.select(_offer.c.envelope).where(_offer.c.id == digest))
-    if envelope is None:
-        raise NotFound("offer.unknown", f"No offer {digest[:80]!r} is registered.", hint="See: sandbox offers")
-    return envelope
-
-
-def _opened_offer(connection: Connection, row: Row[tuple[object, ...]]) -> Offer:
-    key_of = partial(participants.key_of, connection)
-    owner_of = partial(participants.owner_of, connection)
-    opened = _reopened(connection, "offer", key_of, lambda watched: open_offer(row.envelope, watched, owner_of))
-    if opened.id != row.id:
-        raise _tampered("offer")
-    return opened
-
-
-def _reopened(connection: Connection, kind: str, key_of: KeyOf, open_with: Callable[[KeyOf], _T]) -> _T:
-    """Verify stored bytes. They did verify once, so a failure means a key revoked since, or altered bytes."""
-    unresolved: list[str] = []
-
-    def watched(kid: str) -> VerifyKey | None:
-        key = key_of(kid)
-        if key is None:
-            unresolved.append(kid)
-        return key
-
-    try:
-        return open_with(watched)
-    except Invalid:
-        if any(participants.is_revoked(connection, kid) for kid in unresolved):
-            raise AgreementRefused(
-                f"{kind}.key_revoked", f"A key that signed this {kind} was revoked.",
-                hint="Sign it anew with a valid key.", reasons=("CONT-01",),
-            ) from None  # fmt: skip
-        raise _tampered(kind) from None
-
-
-def _tampered(kind: str) -> Tampered:
-    sentence = f"The stored bytes of this {kind} do not verify any more."
-    return Tampered(f"tampered.{kind}", sentence, hint="Stop, keep the database as it is, and tell the regulator.")
+_PREFIX: Final = re.compile(r"(?:sha256:)?(?P<digits>[0-9a-f]{6,64})", re.ASCII)
 
 
 # --- agreements ---
-def put_agreement(tx: Transaction, agreement: Agreement, envelope: bytes, at: datetime) -> None:
-    """Record an agreement that was opened from this envelope, if it is its offer unaltered.
+def put_agreement(tx: Transaction, agreement: Agreement, envelope: bytes, at: datetime, signers_at: SignersAt) -> None:
+    """Record an agreement that was opened from this envelope, if it is its offer, or its request, unaltered.
+
+    How long it takes does not depend on how many agreements there are.
 
     Raises:
-        NotFound: ``offer.unknown``.
+        NotFound: ``offer.unknown``, also when that is to another buyer.
         Invalid: ``contract.invalid`` when it differs from its offer.
         Conflict: ``agreement.exists``; ``agreement.exclusive`` when another buyer's right stands against it.
-        AgreementRefused, Tampered: its offer does not verify any more.
+        AgreementRefused: ``offer.superseded``; ``offer.key_revoked``.
+        Tampered: its offer does not verify any more.
     """
-    document = _same_document(envelope, CONTRACT, agreement.id)
-    # (1) The offer in `prev` is registered. Its row stays locked: of two exclusive rights one must wait for the other.
-    siblings = sa.select(_offer).where(_offer.c.dataset == agreement.dataset).order_by(_offer.c.id).with_for_update()
-    row = next((row for row in tx.connection.execute(siblings).all() if row.id == agreement.offer), None)
-    if row is None:
-        raise NotFound("offer.unknown", "The offer of this agreement is not registered.", hint="See: sandbox offers")
+    document = same_document(envelope, CONTRACT, agreement.id)
+    # (1) What stands in `prev` is registered, is to this buyer, and was neither withdrawn nor replaced.
+    row = offer_row(tx.connection, agreement.offer)
+    require_standing(tx.connection, row, agreement.buyer)
     # (2) Nothing was widened, narrowed or added on the way.
-    offered = _opened_offer(tx.connection, row)
-    _check_unaltered(document, unverified(row.envelope, OFFER)[0])
+    offered = opened_offer(row, signers_at)
+    check_unaltered(document, unverified(row.envelope, row.kind)[0])
     if agreement.not_before < offered.timestamp:
         refuse(f"The agreement is dated before its offer of {text_of(offered.timestamp)}.")
-    # (3) No exclusive right is broken.
+    # (3) No exclusive right is broken. Who else would be admitted to this dataset waits from here to the commit.
+    _take_turn(tx, agreement.dataset)
     _check_exclusive(tx.connection, agreement, at)
     # (4) It stands.
     taken = Conflict("agreement.exists", "This agreement is recorded already.", hint="See: sandbox agreements")
     participants.insert_new(tx, _agreement, _row_of(agreement) | {"envelope": envelope, "signed_at": at}, taken)
+
+
+def _take_turn(tx: Transaction, dataset: DatasetId) -> None:
+    turn = sa.update(_right).where(_right.c.dataset == dataset).values(admissions=_right.c.admissions + 1)
+    if tx.connection.execute(turn).rowcount:
+        return
+    with suppress(Conflict):  # another node's first admission came before, and the row is there now
+        participants.insert_new(tx, _right, {"dataset": dataset, "admissions": 0}, Conflict("dataset_right.exists", ""))
+    tx.connection.execute(turn)
 
 
 def _row_of(agreement: Agreement) -> dict[str, object]:
@@ -219,7 +148,12 @@ def _row_of(agreement: Agreement) -> dict[str, object]:
     }
 
 
-def _check_unaltered(agreed: dict[str, Json], offered: dict[str, Json]) -> None:
+def check_unaltered(agreed: Mapping[str, Json], offered: Mapping[str, Json]) -> None:
+    """Refuse an agreement's document that differs from its offer's in more than an agreement's own members.
+
+    Raises:
+        Invalid: ``contract.invalid``, naming the first member that differs.
+    """
     for member in sorted((agreed.keys() | offered.keys()) - OWN_OF_AGREEMENT):
         # bytes, since Python holds True and 1 for equal
         if canonical(agreed.get(member)) != canonical(offered.get(member)):
@@ -227,24 +161,26 @@ def _check_unaltered(agreed: dict[str, Json], offered: dict[str, Json]) -> None:
 
 
 def _check_exclusive(connection: Connection, agreement: Agreement, at: datetime) -> None:
-    others = sa.select(_agreement.c.exclusive).where(
+    live = sa.select(sa.literal(1)).where(
         _agreement.c.dataset == agreement.dataset,
-        _agreement.c.buyer != agreement.buyer,
-        _agreement.c.state != TERMINATED,
         _agreement.c.not_after > at,
+        _agreement.c.state != TERMINATED,
     )
-    rights = connection.scalars(others).all()
-    if any(rights) or (rights and agreement.terms.exclusive):
+    # either side of the buyer in the index: "is not" would read all of this buyer's own
+    others = [live.where(_agreement.c.buyer < agreement.buyer), live.where(_agreement.c.buyer > agreement.buyer)]
+    if not agreement.terms.exclusive:
+        others = [live.where(_agreement.c.exclusive.is_(True), _agreement.c.buyer != agreement.buyer)]
+    if any(connection.scalar(each.limit(1)) for each in others):
         raise Conflict(
             "agreement.exclusive", f"Another buyer's agreement on {agreement.dataset} stands against this one.",
             hint="Wait for its end, or agree without exclusivity.",
         )  # fmt: skip
 
 
-def agreement(
-    connection: Connection, name: str, key_of: KeyOf, owner_of: OwnerOf, exchange_id: ParticipantId
-) -> Agreement:
+def agreement(connection: Connection, name: str, signers_at: SignersAt, exchange_id: ParticipantId) -> Agreement:
     """The agreement of a digest, or of a prefix of its hexadecimal digits that only one has.
+
+    Its signatures are verified with the keys that counted when it was recorded.
 
     Raises:
         NotFound: ``agreement.unknown``, also when several begin so.
@@ -258,24 +194,28 @@ def agreement(
     if len(rows) != 1:
         raise unknown(name)
     (row,) = rows
+    signers = signers_at(row.signed_at)
 
-    def verify() -> tuple[Agreement, list[str]]:
-        asked: list[str] = []
+    def verify() -> Agreement:
+        return reopened("agreement", signers, lambda: open_agreement(row.envelope, signers, exchange_id))
 
-        def opened(watched: KeyOf) -> Agreement:
-            def noted(kid: str) -> VerifyKey | None:
-                asked.append(kid)
-                return watched(kid)
-
-            return open_agreement(row.envelope, noted, owner_of, exchange_id)
-
-        return _reopened(connection, "agreement", key_of, opened), asked
-
-    opened = _VERIFIED.agreement(connection, (exchange_id, row.envelope), verify)
+    opened = _VERIFIED.opened(signers, (exchange_id, row.envelope), verify)
     expected = _row_of(opened) | {"state": row.state}
     if any(getattr(row, column) != value for column, value in expected.items()):
-        raise _tampered("agreement")
+        raise tampered("agreement")
     return opened
+
+
+def agreement_row(connection: Connection, digest: str) -> AgreementRow:
+    """One line of the registry, by the whole digest.
+
+    Raises:
+        NotFound: ``agreement.unknown``.
+    """
+    row = connection.execute(sa.select(*_ROW).where(_agreement.c.id == digest)).one_or_none()
+    if row is None:
+        raise unknown(digest)
+    return AgreementRow(*row)
 
 
 def unknown(name: str) -> NotFound:
@@ -289,8 +229,7 @@ def unknown(name: str) -> NotFound:
 
 def agreements(connection: Connection, participant: ParticipantId | None = None) -> list[AgreementRow]:
     """The agreements of one participant, on either side, or all of them; in the order of signing."""
-    columns = [_agreement.c[name] for name in AgreementRow.__slots__]
-    wanted = sa.select(*columns).order_by(_agreement.c.signed_at, _agreement.c.id)
+    wanted = sa.select(*_ROW).order_by(_agreement.c.signed_at, _agreement.c.id)
     if participant is not None:
         wanted = wanted.where(sa.or_(_agreement.c.buyer == participant, _agreement.c.provider == participant))
     return [AgreementRow(*row) for row in connection.execute(wanted)]

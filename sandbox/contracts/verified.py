@@ -1,47 +1,43 @@
-"""Agreements that were verified, as long as neither their bytes nor the keys that signed them have changed.
+"""What was verified, as long as neither its bytes nor the keys that signed them have changed.
 
-Verifying is a function of the stored bytes and of the registered keys alone, so its answer may be remembered under
-both; the keys are read anew each time, and one that was revoked or exchanged has the whole verified again.
+Verifying is a function of the stored bytes and of what counts at the instant of signing, so its answer may be
+remembered under both; the keys are read anew each time, and one that was revoked or exchanged has the whole verified
+again.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, Generic, TypeAlias, TypeVar
 
-from sqlalchemy.engine import Connection
+from sandbox.contracts.keyring import Signers
 
-from sandbox.contracts import participants
-from sandbox.contracts.agreement import Agreement
-
+_T = TypeVar("_T")
 _MOST: Final = 1024
-_Keys: TypeAlias = tuple[tuple[str, str, str], ...]
 _What: TypeAlias = tuple[str, bytes]
 
 
-class Verified:
+class Verified(Generic[_T]):
     """The last thousand; used by many threads at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[_What, tuple[tuple[str, ...], _Keys, Agreement]] = OrderedDict()
+        self._known: OrderedDict[_What, tuple[tuple[str, ...], tuple[object, ...], _T]] = OrderedDict()
 
-    def agreement(
-        self, connection: Connection, what: _What, verify: Callable[[], tuple[Agreement, list[str]]]
-    ) -> Agreement:
-        """The agreement of these bytes, from memory or by ``verify``, which also tells the keys that it asked for.
+    def opened(self, signers: Signers, what: _What, verify: Callable[[], _T]) -> _T:
+        """What these bytes are, from memory or by ``verify``, which asks ``signers`` for the keys that it relies on.
 
-        What ``verify`` raises is not remembered.
+        ``what`` is all that ``verify`` depends on besides: a name and the bytes. What it raises is not remembered.
         """
         with self._lock:
             known = self._known.get(what)
-        if known and participants.valid_keys(connection, known[0]) == known[1]:
+        if known and signers.standing(known[0]) == known[1]:
             return known[2]
-        agreement, asked = verify()
-        kids = tuple(sorted({*asked}))
-        keys = participants.valid_keys(connection, kids)  # the connection's snapshot is the one that was verified in
+        opened = verify()
+        kids = tuple(sorted({*signers.asked}))
+        standing = signers.standing(kids)  # the connection's snapshot is the one that was verified in
         with self._lock:
-            self._known[what] = (kids, keys, agreement)
+            self._known[what] = (kids, standing, opened)
             if len(self._known) > _MOST:
                 self._known.popitem(last=False)
-        return agreement
+        return opened
