@@ -22,6 +22,7 @@ from sandbox.core.terms import Digest
 ROOT: Final = "exchange"
 """The one top-level name of packages and data, so that a bundle can share an OPA server with others."""
 TABLES: Final = "data.json"
+SIGNATURES: Final = ".signatures.json"
 _DIGEST: Final = "policy"
 """The member of ``data.exchange`` that holds the digest; nothing else may stand there."""
 _PACKAGE: Final = re.compile(r"^package[ \t]+([a-z_.]+)[ \t]*$", re.MULTILINE)
@@ -64,11 +65,16 @@ class Bundle:
         """The ``data`` document: the tables, and the digest at ``data.exchange.policy``."""
         return {ROOT: {**self.tables, _DIGEST: self.digest}}
 
-    def archive(self) -> bytes:
-        """The bundle as an OPA server loads it: a tar.gz, the same bytes each time."""
+    @property
+    def members(self) -> dict[str, bytes]:
+        """What an OPA server loads, by path: the modules, all data in one document, and the manifest."""
         manifest: dict[str, Json] = {"revision": self.digest, "roots": [ROOT], "rego_version": 1}
-        members = {".manifest": canonical(manifest), TABLES: canonical(self.data)}
-        members |= {path: text.encode() for path, text in self.modules.items()}
+        made = {".manifest": canonical(manifest), TABLES: canonical(self.data)}
+        return made | {path: text.encode() for path, text in self.modules.items()}
+
+    def archive(self, signatures: bytes | None = None) -> bytes:
+        """The bundle as an OPA server loads it, with any ``signatures``: a tar.gz, the same bytes each time."""
+        members = self.members | ({SIGNATURES: signatures} if signatures is not None else {})
         packed = io.BytesIO()
         with (
             gzip.GzipFile(fileobj=packed, mode="wb", filename="", mtime=0) as stream,

@@ -67,6 +67,7 @@ def _facts(sql: str, relations: Sequence[Granted], today: str, engine: Language)
     columns = {each.name: list(gate.touched.columns(each.columns.values())) for each in used}
     comes_from = lineage.lineage(root, [name for name, _ in output], columns)
     joins, compared = lineage.joins(root), lineage.compared(root)
+    matched = lineage.matched(root, columns)
     # (5) A relation with a unit opens to the guarded aggregate only.
     cells = _cells(root, used)
     runs = _guarded(cells, output, engine) if cells and cells.guarded else canonical
@@ -87,6 +88,7 @@ def _facts(sql: str, relations: Sequence[Granted], today: str, engine: Language)
         "lineage": comes_from,
         "joins": joins,
         "compared": compared,
+        "matched": matched,
     }
 
 
@@ -190,14 +192,16 @@ def _guarded(cells: Cells, output: Columns, engine: Language) -> str:
 
 
 def _aggregates(cells: Cells | None, touched: Touched) -> list[dict[str, Any]]:
-    found = cells.aggregates if cells else [_aggregate(node) for node in touched.aggregates]
+    bare = [(*each, False) for each in cells.aggregates] if cells else []  # a guarded one is of a bare column
+    found = bare or [_aggregate(node) for node in touched.aggregates]
     return [
-        {"function": name, "column": column, "distinct": distinct} for name, column, distinct in dict.fromkeys(found)
+        {"function": name, "column": column, "distinct": distinct, "expression": expression}
+        for name, column, distinct, expression in dict.fromkeys(found)
     ]
 
 
-def _aggregate(node: Node) -> tuple[str, str | None, bool]:
+def _aggregate(node: Node) -> tuple[str, str | None, bool, bool]:
     name, given = nodes.call_name(node), nodes.arguments(node)
     bare = given[0] if len(given) == 1 and given[0].get("class") == "COLUMN_REF" else None
     column = bare["column_names"][-1].lower() if bare else None
-    return "count" if name == "count_star" else name, column, bool(node.get("distinct"))
+    return "count" if name == "count_star" else name, column, bool(node.get("distinct")), bool(given) and bare is None

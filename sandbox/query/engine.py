@@ -26,11 +26,12 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """One aggregate call; ``column`` is the bare column in it, ``None`` for ``count(*)`` and for expressions."""
+    """One aggregate call; ``column`` is the bare column in it, ``None`` for ``count(*)`` and for an ``expression``."""
 
     function: str
     column: str | None
     distinct: bool
+    expression: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Facts:
     last ``guards`` columns count the privacy units behind each row. ``shape`` is ``aggregate`` when it was proved that
     every value is computed from groups. ``undeclared`` columns group or filter outside a declared dimension.
     ``lineage`` says for each output column which ``relation.column`` its expression may depend on; where that cannot be
-    said exactly it names all that are touched.
+    said exactly it names all that are touched. ``matched`` are the columns compared with other columns, in a join's
+    condition or anywhere else.
     """
 
     canonical: str
@@ -70,6 +72,7 @@ class Facts:
     lineage: tuple[tuple[str, ...], ...] = ()
     joins: tuple[str, ...] = ()
     compared: tuple[Comparison, ...] = ()
+    matched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

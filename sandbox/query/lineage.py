@@ -10,6 +10,8 @@ from sandbox.query import nodes
 from sandbox.query.nodes import Node
 
 _COMPARED: Final = {"COMPARISON", "BETWEEN"}
+_LIKE: Final = {"~~", "!~~", "~~*", "!~~*", "~~~"}
+"""LIKE, ILIKE and GLOB come as functions."""
 _WHOLE: Final = {"STAR", "POSITIONAL_REFERENCE", "SUBQUERY"}
 _PLAIN_SOURCES: Final = {"BASE_TABLE", "JOIN"}
 
@@ -25,17 +27,51 @@ def _join(node: Node) -> str:
     return str(node.get("join_type", "INNER") if special == "REGULAR" else special).lower()
 
 
+def matched(root: Node, columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """The columns that are compared with other columns: by a join, by a set operation, or in any condition.
+
+    ``columns`` are those that the query touches, by relation. A name that is none of them may stand for any.
+    """
+    touched = {name.lower() for names in columns.values() for name in names}
+    found: set[str] = set()
+    for node in nodes.walk(root):
+        found |= _matched_by(node, touched)
+    return sorted(touched if found - touched else found)
+
+
+def _matched_by(node: Node, touched: set[str]) -> set[str]:
+    if node.get("type") == "JOIN":
+        named = {str(name).lower() for name in node.get("using_columns", [])}
+        return set(touched) if _join(node) == "natural" else named | _names(node.get("condition", {}))
+    if node.get("type") == "SET_OPERATION_NODE" and node.get("setop_type") != "UNION":
+        return set(touched)
+    if node.get("class") == "SUBQUERY" and node.get("child"):  # x IN (SELECT …), x = ANY (SELECT …)
+        return _names(node)
+    names = _names(node) if _compares(node) else set()
+    return names if len(names) > 1 else set()
+
+
+def _compares(node: Node) -> bool:
+    if node.get("class") == "FUNCTION":
+        return nodes.call_name(node) in _LIKE
+    return node.get("class") in _COMPARED or str(node.get("type")) in {"COMPARE_IN", "COMPARE_NOT_IN"}  # or an object
+
+
+def _names(tree: Node) -> set[str]:
+    return {str(node["column_names"][-1]).lower() for node in nodes.walk(tree) if node.get("class") == "COLUMN_REF"}
+
+
 def compared(root: Node) -> list[dict[str, Any]]:
     """Each comparison that holds a constant: its kind, every column named in it, and the constants as text."""
     found: list[dict[str, Any]] = []
     for node in nodes.walk(root):
         kind = str(node.get("type", ""))
-        if node.get("class") in _COMPARED or kind in {"COMPARE_IN", "COMPARE_NOT_IN"}:
+        if _compares(node):
             inside = [each for each in nodes.walk(node) if each.get("class") in {"CONSTANT", "COLUMN_REF"}]
             constants = [str(each["literal"].get("text", "")) for each in inside if each["class"] == "CONSTANT"]
             columns = {str(each["column_names"][-1]).lower() for each in inside if each["class"] == "COLUMN_REF"}
             if constants:
-                name = kind.removeprefix("COMPARE_").lower()
+                name = "like" if node.get("class") == "FUNCTION" else kind.removeprefix("COMPARE_").lower()
                 found.append({"comparison": name, "columns": sorted(columns), "constants": constants})
     return found
 

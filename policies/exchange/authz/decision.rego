@@ -1,8 +1,8 @@
 # May this be done? The one entry: `data.exchange.authz.decision`.
 #
-# Each action has a package with the rules that must hold (`checks`) and those that do (`proved`). What is not proved is
-# the refusal, by rule id, all of them at once. A rule that is false, undefined or fed a wrong type is not proved, so
-# nothing opens by accident.
+# Each action has a package with its `rules`: objects of a proof for each rule id. A proof is a list that holds `true` if
+# the rule holds; where the rule is false, undefined or fed a wrong type, the list is empty, and the id is a reason to
+# refuse. All of them are named at once, and nothing opens by accident.
 package exchange.authz
 
 # Without "policy" this can never be read as an answer, let alone as yes. It shows only if the bundle itself is broken.
@@ -10,26 +10,42 @@ default decision := {"allow": false, "reasons": ["policy_undefined"], "obligatio
 
 decision := {"allow": true, "reasons": [], "obligations": obligations, "policy": data.exchange.policy} if {
 	count(unproved) == 0
-}
-
-decision := {"allow": false, "reasons": sort(unproved), "obligations": {}, "policy": data.exchange.policy} if {
+} else := {"allow": false, "reasons": sort(unproved), "obligations": {}, "policy": data.exchange.policy} if {
 	count(unproved) > 0
 }
 
-# An action that no package answers for is refused. The two rules change together: an obligation that is undefined
-# makes the yes undefined.
-unproved := data.exchange.authz.query_run.checks - data.exchange.authz.query_run.proved if {
-	input.action.name == "query.run"
-} else := data.exchange.authz.dataset_publish.checks - data.exchange.authz.dataset_publish.proved if {
-	input.action.name == "dataset.publish"
-} else := data.exchange.authz.agreement_sign.checks - data.exchange.authz.agreement_sign.proved if {
-	input.action.name == "agreement.sign"
-} else := {"action_unknown"}
+unproved := {rule |
+	some proofs in rules
+	some rule, proof in proofs
+	proof == []
+}
 
+# An action that no package answers for is refused.
+rules := data.exchange.authz.query_run.rules if {
+	input.action.name == "query.run"
+} else := data.exchange.authz.query_release.rules if {
+	input.action.name == "query.release"
+} else := data.exchange.authz.dataset_publish.rules if {
+	input.action.name == "dataset.publish"
+} else := data.exchange.authz.agreement_sign.rules if {
+	input.action.name == "agreement.sign"
+} else := data.exchange.authz.participant_admit.rules if {
+	input.action.name == "participant.admit"
+} else := data.exchange.authz.order_apply.rules if {
+	input.action.name == "order.apply"
+} else := [{"action_unknown": []}]
+
+# The duties that come with a yes; undefined, they make it undefined.
 obligations := data.exchange.authz.query_run.obligations if {
 	input.action.name == "query.run"
-} else := data.exchange.authz.dataset_publish.obligations if {
+} else := {"released": 1} if {
+	input.action.name == "query.release"
+} else := {"listed": 1} if {
 	input.action.name == "dataset.publish"
-} else := data.exchange.authz.agreement_sign.obligations if {
+} else := {"recorded": 1} if {
 	input.action.name == "agreement.sign"
+} else := {"admitted": 1} if {
+	input.action.name == "participant.admit"
+} else := {"applied": 1} if {
+	input.action.name == "order.apply"
 }

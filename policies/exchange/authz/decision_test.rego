@@ -1,5 +1,10 @@
 package exchange.authz_test
 
+# Changes to a question, for json.patch.
+set(path, value) := {"op": "replace", "path": path, "value": value}
+
+gone(path) := {"op": "remove", "path": path}
+
 refusal(reasons) := {"allow": false, "reasons": reasons, "obligations": {}, "policy": data.exchange.policy}
 
 test_nothing_asked_is_refused_by_this_bundle if {
@@ -19,12 +24,19 @@ test_an_input_that_is_no_object_is_refused if {
 }
 
 test_a_known_action_without_facts_names_every_rule if {
-	every name, checks in {
-		"query.run": data.exchange.authz.query_run.checks,
-		"dataset.publish": data.exchange.authz.dataset_publish.checks,
-		"agreement.sign": data.exchange.authz.agreement_sign.checks,
+	every name, rules in {
+		"query.run": data.exchange.authz.query_run.rules,
+		"query.release": data.exchange.authz.query_release.rules,
+		"dataset.publish": data.exchange.authz.dataset_publish.rules,
+		"agreement.sign": data.exchange.authz.agreement_sign.rules,
+		"participant.admit": data.exchange.authz.participant_admit.rules,
+		"order.apply": data.exchange.authz.order_apply.rules,
 	} {
-		data.exchange.authz.decision == refusal(sort(checks)) with input as {"action": {"name": name}}
+		ids := {rule |
+			some proofs in rules
+			some rule, _ in proofs
+		}
+		data.exchange.authz.decision == refusal(sort(ids)) with input as {"action": {"name": name}}
 	}
 }
 

@@ -1,95 +1,145 @@
 # What must hold before an agreement is countersigned and recorded.
 package exchange.authz.agreement_sign
 
-import data.exchange.charter
 import data.exchange.classification
-import data.exchange.proof
+import data.exchange.performed
 import data.exchange.roles
 
-# A name lost here would open something: a test holds this set against the documented one.
-checks := {
-	"CHARTER-04", "CHARTER-05", "CHARTER-07",
-	"CONT-01", "CONT-02", "CONT-03", "CONT-05",
-	"PART-01",
-	"QRY-02", "QRY-05",
+rules := [data.exchange.authz.common.in_force, data.exchange.authz.common.membership, parties, subject_matter, terms]
+
+# Who agrees? Each with its proof: empty, and it is why the agreement is not made.
+parties := {
+	# CHARTER-07: supervisors neither buy nor sell (Decree 314/2026, art. 5(2)(c)). That the offices are two, and the
+	# buyer none of them, is asked of every member besides.
+	"CHARTER-07": [true |
+		every participant in [input.subject, input.context.provider] {
+			participant.properties.roles[0]
+			every role in participant.properties.roles {
+				role in roles.market
+			}
+		}
+		input.context.provider.id != input.context.charter.regulator
+	],
+	# CONT-01: signed and verified, and signed by the dataset's own provider (Law on E-Transactions 20/2023).
+	"CONT-01": [true |
+		input.resource.type == "agreement"
+		"" < input.resource.id
+		input.resource.id < []
+		input.resource.properties.verified == true
+		"" < input.resource.properties.provider
+		input.resource.properties.provider < []
+		input.resource.properties.provider == input.resource.properties.dataset_provider
+		input.resource.properties.provider == input.context.provider.id
+		input.resource.properties.provider in input.resource.properties.signed_by
+		input.resource.properties.buyer in input.resource.properties.signed_by
+	],
+	# CONT-05: the one who signs is its buyer, and nobody buys from oneself (Decree 314/2026, art. 8(2)).
+	"CONT-05": [true |
+		input.subject.type == "participant"
+		"" < input.subject.id
+		input.subject.id < []
+		input.resource.properties.buyer == input.subject.id
+		"" < input.resource.properties.provider
+		input.resource.properties.buyer != input.resource.properties.provider
+	],
+	# PART-01: two verified legal entities with eID and payment account, a buyer and a provider
+	# (Decree 314/2026, art. 18).
+	"PART-01": [true |
+		"buyer" in input.subject.properties.roles
+		"provider" in input.context.provider.properties.roles
+		every participant in [input.subject, input.context.provider] {
+			participant.type == "participant"
+			participant.properties.entity_verified == true
+			participant.properties.payment_account == true
+			0 < input.context.charter.min_eid_level
+			input.context.charter.min_eid_level <= participant.properties.eid_level
+			participant.properties.eid_level < ""
+		}
+	],
 }
 
-obligations := {"recorded": 1}
-
-agreement := input.resource.properties
-
-# CHARTER-04: the class of data is one that the charter admits (Law on Data 60/2024, art. 13(2)).
-proved contains "CHARTER-04" if {
-	proof.among(agreement.class, charter.data_classes)
+# About what?
+subject_matter := {
+	# CHARTER-03: the dataset's sector takes part in the pilot (Decree 314/2026, art. 8(1)).
+	"CHARTER-03": [true |
+		"" < input.resource.properties.sector
+		input.resource.properties.sector in input.context.charter.sectors
+	],
+	# CHARTER-04: the class of data is one that the charter admits (Law on Data 60/2024, art. 13(2)).
+	"CHARTER-04": [true |
+		"" < input.resource.properties.class
+		input.resource.properties.class in input.context.charter.data_classes
+	],
+	# LIST-02: what is of personal origin is de-identified (Decree 314/2026, art. 4(6); Decree 356/2025, art. 7(5)).
+	"LIST-02": [true | impersonal],
 }
 
-# CHARTER-05: the price keeps the charter's cap on one transaction (model: FCA).
-proved contains "CHARTER-05" if {
-	proof.numbers([agreement.price_vnd])
-	agreement.price_vnd >= 0
-	agreement.price_vnd <= charter.caps.per_transaction_vnd
+impersonal if {
+	input.resource.properties.personal_origin == false
+	input.resource.properties.class in classification.impersonal
+} else if {
+	input.resource.properties.personal_origin in [false, true]
+	input.resource.properties.deidentification in classification.deidentification
 }
 
-# CHARTER-07: the regulator only supervises; it neither sells nor buys (Decree 314/2026, art. 5(2)(c)).
-proved contains "CHARTER-07" if {
-	proof.filled(input.context.buyer_roles)
-	proof.within(input.context.buyer_roles, roles.market)
-	proof.filled(input.context.provider_roles)
-	proof.within(input.context.provider_roles, roles.market)
+# On which terms?
+terms := {
+	# CHARTER-05: the price keeps the charter's cap on one transaction (model: FCA).
+	"CHARTER-05": [true |
+		0 <= input.resource.properties.price_vnd
+		input.resource.properties.price_vnd <= input.context.charter.caps.per_transaction_vnd
+		input.context.charter.caps.per_transaction_vnd < ""
+	],
+	# CONT-02: it has a term that is not over, and is about the current version (Decree 314/2026, art. 8(2)).
+	"CONT-02": [true |
+		input.resource.properties.version_current == true
+		0 < input.resource.properties.not_before_us
+		input.resource.properties.not_before_us < input.resource.properties.not_after_us
+		0 < input.context.time_us
+		input.context.time_us < input.resource.properties.not_after_us
+		input.resource.properties.not_after_us < ""
+	],
+	# CONT-03: it names its purposes (Decree 314/2026, art. 8; PDPL 91/2025).
+	"CONT-03": [true |
+		is_array(input.resource.properties.purposes)
+		input.resource.properties.purposes[0]
+		every purpose in input.resource.properties.purposes {
+			"" < purpose
+			purpose < []
+		}
+	],
+	# QRY-02: its release mode is one that the charter admits and this exchange performs (Decree 356/2025, art. 7(5)).
+	"QRY-02": [true |
+		input.resource.properties.release in input.context.charter.release_modes
+		input.resource.properties.release in performed.release_modes
+	],
+	# QRY-05: its smallest group is below neither the charter's floor nor the dataset's own, and it names the dataset's
+	# unit (disclosure control).
+	"QRY-05": [true | protected],
+	# XBR-01: its territory is no wider than the charter's (Decree 165/2025; PDPL 91/2025, art. 20).
+	"XBR-01": [true |
+		is_array(input.resource.properties.territories)
+		input.resource.properties.territories[0]
+		every territory in input.resource.properties.territories {
+			territory in input.context.charter.territories
+		}
+	],
 }
 
-# CONT-01: signed and verified, and signed by the dataset's own provider (Law on E-Transactions 20/2023).
-proved contains "CONT-01" if {
-	input.resource.type == "agreement"
-	proof.text(input.resource.id)
-	agreement.verified == true
-	proof.text(agreement.provider)
-	agreement.provider == agreement.dataset_provider
-}
-
-# CONT-02: it has a term that is not over, and is about the current version (Decree 314/2026, art. 8(2)).
-proved contains "CONT-02" if {
-	agreement.version_current == true
-	proof.numbers([agreement.not_before_us, input.context.time_us, agreement.not_after_us])
-	agreement.not_before_us < agreement.not_after_us
-	input.context.time_us < agreement.not_after_us
-}
-
-# CONT-03: it names its purposes (Decree 314/2026, art. 8; PDPL 91/2025).
-proved contains "CONT-03" if {
-	proof.texts(agreement.purposes)
-}
-
-# CONT-05: the one who signs is its buyer, and nobody buys from oneself (Decree 314/2026, art. 8(2)).
-proved contains "CONT-05" if {
-	input.subject.type == "participant"
-	proof.texts([agreement.buyer, agreement.provider])
-	agreement.buyer == input.subject.id
-	agreement.buyer != agreement.provider
-}
-
-# PART-01: a buyer and a provider, each admitted as such (Decree 314/2026, art. 18).
-proved contains "PART-01" if {
-	proof.among("buyer", input.context.buyer_roles)
-	proof.among("provider", input.context.provider_roles)
-}
-
-# QRY-02: its release mode is one that this exchange performs (Decree 356/2025, art. 7(5)).
-proved contains "QRY-02" if {
-	proof.among(agreement.release, charter.release_modes)
-}
-
-# QRY-05: its smallest group is not below the charter's floor, and a class of personal origin keeps its unit
-# (disclosure control).
-proved contains "QRY-05" if {
-	agreement.unit == null
-	agreement.class in classification.unit_optional
-	proof.numbers([agreement.min_group])
-	agreement.min_group >= 1
-}
-
-proved contains "QRY-05" if {
-	proof.text(agreement.unit)
-	proof.numbers([agreement.min_group])
-	agreement.min_group >= charter.privacy[classification.group_floor[agreement.class]]
+protected if {
+	input.resource.properties.unit == null
+	input.resource.properties.dataset_unit == null
+	input.resource.properties.class in classification.unit_optional
+	1 <= input.resource.properties.min_group
+	input.resource.properties.min_group < ""
+} else if {
+	"" < input.resource.properties.unit
+	input.resource.properties.unit < []
+	input.resource.properties.unit == input.resource.properties.dataset_unit
+	floor := input.context.charter.privacy[classification.group_floor[input.resource.properties.class]]
+	0 < floor
+	floor <= input.resource.properties.min_group
+	0 < input.resource.properties.dataset_min_group
+	input.resource.properties.dataset_min_group <= input.resource.properties.min_group
+	input.resource.properties.min_group < ""
 }

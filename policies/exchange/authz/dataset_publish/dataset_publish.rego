@@ -1,102 +1,60 @@
-# What must hold before a dataset version is listed.
+# What must hold before a dataset version is listed: who lists, and what class of data it is.
 package exchange.authz.dataset_publish
 
-import data.exchange.charter
 import data.exchange.classification
-import data.exchange.proof
 import data.exchange.roles
 
-# A name lost here would open something: a test holds this set against the documented one.
-checks := {
-	"CHARTER-03", "CHARTER-04", "CHARTER-07",
-	"LIST-02", "LIST-03", "LIST-05", "LIST-08",
-	"PART-01",
-	"QRY-05",
+rules := [data.exchange.authz.common.in_force, data.exchange.authz.common.membership, standing, sheet, origin]
+
+# Each with its proof: empty, and it is why the dataset is not listed.
+standing := {
+	# CHARTER-03: the sector takes part in the pilot (Decree 314/2026, art. 8(1)).
+	"CHARTER-03": [true |
+		"" < input.resource.properties.sector
+		input.resource.properties.sector in input.context.charter.sectors
+	],
+	# CHARTER-04: the class of data is one that the charter admits; core data never is (Law on Data 60/2024, art. 13(2)).
+	"CHARTER-04": [true |
+		"" < input.resource.properties.class
+		input.resource.properties.class != "cot_loi"
+		input.resource.properties.class in input.context.charter.data_classes
+	],
+	# CHARTER-07: supervisors offer nothing (Decree 314/2026, art. 5(2)(c)). That the offices are two, and the provider
+	# none of them, is asked of every member besides.
+	"CHARTER-07": [true |
+		input.subject.properties.roles[0]
+		every role in input.subject.properties.roles {
+			role in roles.market
+		}
+	],
+	# PART-01: a verified legal entity with eID and payment account, admitted as a provider (Decree 314/2026, art. 18).
+	"PART-01": [true |
+		input.subject.type == "participant"
+		"provider" in input.subject.properties.roles
+		input.subject.properties.entity_verified == true
+		input.subject.properties.payment_account == true
+		0 < input.context.charter.min_eid_level
+		input.context.charter.min_eid_level <= input.subject.properties.eid_level
+		input.subject.properties.eid_level < ""
+	],
+	# QRY-05: the privacy unit and its smallest group are declared wherever someone could be singled out
+	# (disclosure control).
+	"QRY-05": [true | unit_declared],
 }
 
-obligations := {"listed": 1}
-
-dataset := input.resource.properties
-
-# CHARTER-03: the sector takes part in the pilot (Decree 314/2026, art. 8(1)).
-proved contains "CHARTER-03" if {
-	proof.among(dataset.sector, charter.sectors)
-}
-
-# CHARTER-04: the class of data is one that the charter admits; core data never is (Law on Data 60/2024, art. 13(2)).
-proved contains "CHARTER-04" if {
-	proof.among(dataset.class, charter.data_classes)
-}
-
-# CHARTER-07: the regulator only supervises; it offers nothing (Decree 314/2026, art. 5(2)(c)).
-proved contains "CHARTER-07" if {
-	proof.filled(input.subject.properties.roles)
-	proof.within(input.subject.properties.roles, roles.market)
-}
-
-# PART-01: an organisation admitted as a provider (Decree 314/2026, art. 18).
-proved contains "PART-01" if {
-	input.subject.type == "participant"
-	proof.text(input.subject.id)
-	proof.among("provider", input.subject.properties.roles)
-}
-
-# LIST-02: data of personal origin is de-identified by a method that is more than a pseudonym or a cipher
-# (Decree 314/2026, art. 4(6); Decree 356/2025, art. 7(5); PDPL 91/2025, art. 12(1)).
-proved contains "LIST-02" if {
-	dataset.personal_origin == false
-	dataset.class in classification.impersonal
-}
-
-proved contains "LIST-02" if {
-	is_boolean(dataset.personal_origin)
-	proof.among(dataset.deidentification, classification.deidentification)
-}
-
-# LIST-03: no column identifies a person directly (PDPL 91/2025, art. 7(6)).
-proved contains "LIST-03" if {
-	proof.filled(dataset.columns)
-	every column in dataset.columns {
-		proof.text(column.name)
-		proof.among(column.sensitivity, classification.sensitivities)
+unit_declared if {
+	input.resource.properties.unit == null
+	input.resource.properties.class in classification.unit_optional
+	input.resource.properties.columns[0]
+	every column in input.resource.properties.columns {
+		column.sensitivity in classification.sensitivities_without_unit
 	}
-}
-
-# LIST-05: the offer says what it is, in both languages, and how often it is renewed (Decree 314/2026, art. 8(2), 17).
-proved contains "LIST-05" if {
-	input.resource.type == "dataset"
-	proof.text(input.resource.id)
-	proof.among("vi", dataset.titles)
-	proof.among("en", dataset.titles)
-	proof.text(dataset.update_frequency)
-}
-
-# LIST-08: every file is the one that the provider signed for (Decree 314/2026, art. 4(5), 17).
-proved contains "LIST-08" if {
-	dataset.signed_by_provider == true
-	proof.filled(dataset.files)
-	every file in dataset.files {
-		proof.text(file.declared)
-		file.declared == file.actual
-	}
-}
-
-# QRY-05: the privacy unit and its smallest group are declared wherever someone could be singled out
-# (disclosure control).
-proved contains "QRY-05" if {
-	dataset.unit == null
-	dataset.class in classification.unit_optional
-	proof.filled(dataset.columns)
-	every column in dataset.columns {
-		proof.among(column.sensitivity, classification.sensitivities_without_unit)
-	}
-}
-
-proved contains "QRY-05" if {
-	proof.filled(dataset.columns)
-	some column in dataset.columns
+} else if {
+	column := input.resource.properties.columns[_]
 	column.sensitivity == "P"
-	column.name == dataset.unit
-	proof.numbers([dataset.min_group])
-	dataset.min_group >= charter.privacy[classification.group_floor[dataset.class]]
+	column.name == input.resource.properties.unit
+	floor := input.context.charter.privacy[classification.group_floor[input.resource.properties.class]]
+	0 < floor
+	floor <= input.resource.properties.min_group
+	input.resource.properties.min_group < ""
 }
