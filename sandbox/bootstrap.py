@@ -14,12 +14,13 @@ from sandbox.audit.note import verifier_key
 from sandbox.catalog import intake
 from sandbox.catalog.intake import Intake
 from sandbox.catalog.shelf import Shelf
+from sandbox.contracts.certificates import Trust
 from sandbox.core import migrate
 from sandbox.core.clock import Clock, SystemClock
 from sandbox.core.database import Database, open_engine
 from sandbox.core.errors import Conflict, Invalid, NotFound
 from sandbox.core.keys import SigningKey, new_key, read_key, write_key
-from sandbox.core.terms import Participant, ParticipantId, Role
+from sandbox.core.terms import KeyUse, Participant, ParticipantId, Role
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.house import CHECKPOINT_FOLDER, House
 from sandbox.jail.jail import Jail
@@ -33,7 +34,7 @@ VKEY_FILE: Final = "log.vkey"
 MOST_FEE_BP: Final = 10_000
 EXCHANGE_KEY: Final = Path("keys/exchange.jwk")
 LOG_KEY: Final = Path("keys/log.jwk")
-_OF_INIT: Final = ("database_url", "database_password_file", "opa_url", "opa_token", "policies")
+_OF_INIT: Final = ("database_url", "database_password_file", "opa_url", "opa_token", "policies", "trust_store")
 _FOLDERS: Final = ("datasets", "extracts", "keys", CHECKPOINT_FOLDER, "receipts", "spool")
 
 
@@ -69,7 +70,7 @@ def _furnish(settings: Settings, draft: Path, name: str, clock: Clock) -> None:
     draft.mkdir(mode=0o700)
     for folder in _FOLDERS:
         (draft / folder).mkdir(mode=0o700)
-    exchange_key, log_key = new_key(settings.exchange), new_key("log")
+    exchange_key, log_key = new_key(settings.exchange), new_key(settings.exchange)
     write_key(exchange_key, draft / EXCHANGE_KEY)
     write_key(log_key, draft / LOG_KEY)
     (draft / VKEY_FILE).write_text(verifier_key(settings.origin, log_key.verify_key) + "\n")
@@ -80,8 +81,20 @@ def _furnish(settings: Settings, draft: Path, name: str, clock: Clock) -> None:
     migrate.upgrade(engine)
     engine.dispose()
     with build(place, clock) as exchange:
-        operator = Participant(ParticipantId(settings.exchange), name, frozenset({Role.OPERATOR}))
-        exchange.admit(operator, exchange_key.verify_key)
+        exchange.admit(_operator(settings, name), exchange_key.verify_key)
+        exchange.register_key(ParticipantId(settings.exchange), log_key.verify_key, KeyUse.LOG)
+
+
+def _operator(settings: Settings, name: str) -> Participant:
+    """Whoever sets an exchange up answers for its operator; all others are admitted by that operator."""
+    return Participant(
+        id=ParticipantId(settings.exchange),
+        name=name,
+        roles=frozenset({Role.OPERATOR}),
+        entity_verified=True,
+        eid_level=2,
+        payment_account=True,
+    )
 
 
 def _toml(value: object) -> str:
@@ -144,6 +157,7 @@ def _house(settings: Settings, clock: Clock, opened: tuple[Database, Log], excha
             required=settings.required_layers,
         ),
         exchange_key=exchange_key,
+        trust=Trust.load(settings.trust_store) if settings.trust_store else None,
     )
 
 

@@ -1,5 +1,7 @@
 """The receipt: one entry of the log with what its seals stand for, and the proof that it is there."""
 
+from collections.abc import Collection
+
 from sqlalchemy.engine import Connection
 
 from sandbox.audit import store
@@ -13,10 +15,16 @@ from sandbox.core.keys import SigningKey, b64url
 from sandbox.core.signing import sign
 
 
-def receipt(connection: Connection, log: Log, entry_id: str, exchange: SigningKey | None = None) -> bytes:
+def receipt(
+    connection: Connection,
+    log: Log,
+    entry_id: str,
+    exchange: SigningKey | None = None,
+    withheld: Collection[str] = (),
+) -> bytes:
     """The receipt of an entry under the newest checkpoint, signed by the exchange when its key is given.
 
-    It reveals every sealed value that was not erased, so it is for those only who may know them.
+    It reveals every sealed value that is neither erased nor ``withheld``, so it is for those only who may know them.
 
     Raises:
         NotFound: ``entry.unknown``.
@@ -24,7 +32,9 @@ def receipt(connection: Connection, log: Log, entry_id: str, exchange: SigningKe
     index, leaf = log.find(connection, entry_id)
     entry = parse(leaf)
     reveal: dict[str, Json] = {
-        name: {"salt": b64url(salt), "value": value} for name, (salt, value) in log.bodies(connection, entry_id).items()
+        name: {"salt": b64url(salt), "value": value}
+        for name, (salt, value) in log.bodies(connection, entry_id).items()
+        if name not in withheld
     }
     head = log.head(connection)
     hashes = inclusion_proof(index, head.size, node_of(head.size, store.tile_reader(connection)))

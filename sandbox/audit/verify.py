@@ -15,7 +15,7 @@ from sandbox.audit.totals import Fold, Totals
 from sandbox.core.canonical import Json, canonical, parse
 from sandbox.core.errors import Invalid
 from sandbox.core.keys import VerifyKey, from_b64url
-from sandbox.core.signing import envelope, open_signed, refuse
+from sandbox.core.signing import KnownKeys, envelope, open_signed, refuse
 
 RECEIPT: Final = "sandbox.receipt/v1"
 RECEIPT_JWS: Final = "receipt+jws"
@@ -137,7 +137,7 @@ def _receipt(content: bytes) -> dict[str, Any]:
 
 def _signed(entry: dict[str, Json], signatures: list[Json], signers: Sequence[VerifyKey]) -> tuple[str, ...]:
     keys = {key.kid: key for key in signers}
-    signed = open_signed(envelope("entry", entry, signatures), "entry", RECEIPT_JWS, keys.get)
+    signed = open_signed(envelope("entry", entry, signatures), "entry", RECEIPT_JWS, KnownKeys(keys))
     if keys.keys() - {*signed.kids}:  # a stripped signature leaves a valid envelope
         refuse("A required party has not signed the receipt.")
     return signed.kids

@@ -8,7 +8,10 @@
      "privacy_unit": "hanh_khach_pid", "min_group": 10, "update_frequency": "hang_quy",
      "columns": [{"name": "gia_ve_vnd", "type": "INTEGER", "sensitivity": "M", "nullable": false,
                   "meaning": {"vi": "…", "en": "…"}, "unit": "đồng", "exposed": true}],
-     "dimensions": [{"name": "gio", "expression": "extract(hour FROM len_xe_luc)"}], "sort": ["gia_ve_vnd"]}
+     "dimensions": [{"name": "gio", "expression": "extract(hour FROM len_xe_luc)"}], "sort": ["gia_ve_vnd"],
+     "seller_status": "co_quan_nha_nuoc", "lawful_origin": {"vi": "…", "en": "…"}, "quality": {"vi": "…", "en": "…"},
+     "flags": [], "subject_count": 250000, "subject_sensitive": true,
+     "assessment": {"assessor": "to-chuc-danh-gia", "report": null}, "derived": null}
 """
 
 import re
@@ -32,6 +35,21 @@ DATA_CLASSES: Final = ("mo", "dung_chung", "thuong_mai", "khu_nhan_dang", "quan_
 ORIGINS: Final = ("tong_hop", "thuc_te")
 FREQUENCIES: Final = ("mot_lan", "thoi_gian_thuc", "hang_ngay", "hang_tuan", "hang_thang", "hang_quy", "hang_nam")
 LANGUAGES: Final = ("vi", "en")
+FLAGS: Final = ("bi_mat_nha_nuoc", "quoc_phong", "an_ninh", "doi_ngoai", "co_yeu")
+"""What is never traded (Law on Data 60/2024, art. 42(3)); read, so that the policy can refuse it with a reason."""
+SELLERS: Final = ("co_quan_nha_nuoc", "don_vi_su_nghiep", "doanh_nghiep", "hiep_hoi", "khac")
+"""What a seller may be (Decree 314/2026, art. 8(2)(a))."""
+CLAIMS: Final = (
+    "flags",
+    "subject_count",
+    "subject_sensitive",
+    "assessment",
+    "derived",
+    "quality",
+    "lawful_origin",
+    "seller_status",
+)
+"""Members that may be missing: what a provider has not said is ``None``, and no policy holds it for proved."""
 
 TIMES: Final = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 WHOLE: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
@@ -70,11 +88,31 @@ class ColumnSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Assessment:
+    """Who assessed the dataset, which must not be its seller (LIST-07), and the digest of the report."""
+
+    assessor: str
+    report: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a product of added value was made from other data (LIST-06); ``label`` is what it must be called."""
+
+    label: str
+    method: str
+    inputs: str
+    frequency: str
+
+
+@dataclass(frozen=True, slots=True)
 class Descriptor:
     """A dataset in words. The provider is not among them: it is whoever signs the manifest.
 
     ``dimensions`` is complete: those the provider declared, then each Q or S column that is one by itself.
-    ``sort`` is how the exchange orders its copy of the rows.
+    ``sort`` is how the exchange orders its copy of the rows. What stands after it are the provider's claims
+    (:data:`CLAIMS`): ``subject_count`` is how many natural persons the rows are about at most, even where nobody can
+    tell who; ``derived`` is ``None`` for original data.
     """
 
     id: DatasetId
@@ -91,6 +129,14 @@ class Descriptor:
     columns: tuple[ColumnSpec, ...]
     dimensions: tuple[Dimension, ...]
     sort: tuple[str, ...] = ()
+    flags: tuple[str, ...] | None = None
+    subject_count: int | None = None
+    subject_sensitive: bool | None = None
+    assessment: Assessment | None = None
+    derived: Derivation | None = None
+    quality: Mapping[str, str] | None = None
+    lawful_origin: Mapping[str, str] | None = None
+    seller_status: str | None = None
 
     @property
     def exposed(self) -> tuple[Column, ...]:
@@ -104,16 +150,17 @@ class Descriptor:
 
 
 def describe(descriptor: Descriptor) -> dict[str, Json]:
-    """The descriptor's document with every member written out, whose digest stands in the manifest."""
+    """The descriptor's document, whose digest stands in the manifest: every member but claims that it does not make."""
     document = {
         **asdict(descriptor),
         "columns": [asdict(column) for column in descriptor.columns],
         "dimensions": [asdict(dimension) for dimension in descriptor.dimensions],
         "sort": list(descriptor.sort),
+        "flags": None if descriptor.flags is None else list(descriptor.flags),
     }
-    if not descriptor.sort:  # digests that were signed before there was such a member stay as they are
-        del document["sort"]
-    return document
+    # digests that were signed before there were such members stay as they are
+    unsaid = {name for name in CLAIMS if document[name] is None} | (set() if descriptor.sort else {"sort"})
+    return {name: value for name, value in document.items() if name not in unsaid}
 
 
 def columns_in(expression: str, columns: tuple[ColumnSpec, ...]) -> tuple[ColumnSpec, ...]:

@@ -47,6 +47,14 @@ def drafted(dataset_id: str, file: str, columns: Callable[[], Sequence[parquet.F
         "columns": [_column(field) for field in fields],
         "dimensions": [],
         "sort": [],
+        "seller_status": "",
+        "lawful_origin": {"vi": "", "en": ""},
+        "quality": {"vi": "", "en": ""},
+        "flags": [""],
+        "subject_count": None,
+        "subject_sensitive": None,
+        "assessment": {"assessor": "", "report": None},
+        "derived": None,
     }
 
 

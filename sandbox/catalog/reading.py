@@ -3,8 +3,10 @@
 import re
 from typing import Final
 
+from sandbox.catalog import claims
 from sandbox.catalog import members as read
 from sandbox.catalog.descriptor import (
+    CLAIMS,
     DATA_CLASSES,
     FREQUENCIES,
     MOST_COLUMNS,
@@ -44,7 +46,7 @@ def read_descriptor(content: bytes) -> Descriptor:
 
 
 def _descriptor(document: dict[str, Json]) -> Descriptor:
-    given = read.object_of(document, "The descriptor", Descriptor.__slots__, optional=("sort",))
+    given = read.object_of(document, "The descriptor", Descriptor.__slots__, optional=("sort", *CLAIMS))
     method = given["deidentification"]
     columns = _columns(given["columns"])
     unit = _unit(given["privacy_unit"], columns)
@@ -63,6 +65,14 @@ def _descriptor(document: dict[str, Json]) -> Descriptor:
         columns=columns,
         dimensions=_dimensions(given["dimensions"], columns),
         sort=_sort(given.get("sort", []), columns),
+        flags=claims.flags(given.get("flags")),
+        subject_count=claims.subject_count(given.get("subject_count")),
+        subject_sensitive=claims.subject_sensitive(given.get("subject_sensitive")),
+        assessment=claims.assessment(given.get("assessment")),
+        derived=claims.derived(given.get("derived")),
+        quality=claims.both_words(given.get("quality"), "quality"),
+        lawful_origin=claims.both_words(given.get("lawful_origin"), "lawful_origin"),
+        seller_status=claims.seller_status(given.get("seller_status")),
     )
 
 

@@ -1,22 +1,30 @@
 """From an offer to an agreement: provider and buyer sign, the exchange countersigns and records, or refuses."""
 
+from collections.abc import Callable
+from functools import partial
+
+from sqlalchemy.engine import Connection
+
 from sandbox.audit.events import EventType
 from sandbox.catalog import listing
 from sandbox.catalog.listing import DatasetVersion
-from sandbox.contracts import envelope, participants, registry
+from sandbox.contracts import envelope, negotiation, offers, orders, participants, registry
 from sandbox.contracts.agreement import Agreement
-from sandbox.contracts.terms import Offer
+from sandbox.contracts.terms import Offer, Request
 from sandbox.core.canonical import Json, digest
-from sandbox.core.clock import microseconds
 from sandbox.core.database import Transaction
-from sandbox.core.errors import Invalid, PolicyRefused, SandboxError, Unavailable
-from sandbox.exchange.decide import in_words, subject_of
-from sandbox.exchange.grants import granted_columns
+from sandbox.core.errors import Invalid, PolicyRefused
+from sandbox.core.terms import Digest, Identity
+from sandbox.exchange import questions
+from sandbox.exchange.decide import in_words
+from sandbox.exchange.grants import granted_columns, statement_of
+from sandbox.exchange.handed import handed_in
 from sandbox.exchange.house import House
+from sandbox.exchange.refused import recorded
 from sandbox.policy.decision import Question
 
 
-def offer(house: House, text: bytes) -> Offer:
+def offer(house: House, text: bytes, by: Identity | None = None) -> Offer:
     """Register an offer that its provider signed.
 
     Raises:
@@ -24,39 +32,16 @@ def offer(house: House, text: bytes) -> Offer:
         NotFound: the dataset version is not listed here.
         Conflict: the same offer is registered already.
     """
-    try:
-        opened = _offered(house, text)
-        _register(house, opened, text)
-    except SandboxError as refusal:
-        _refused(house, text, refusal)
-        raise
+    with recorded(house, EventType.CONTRACT_REFUSED, {"document": digest(text)}):
+        with house.database.read() as connection:
+            opened = envelope.open_offer(text, house.signers(connection))
+            version = listing.version(connection, opened.version)
+        fits(opened, version)
+        _register(house, opened, text, handed_in(by))
     return opened
 
 
-def _refused(house: House, text: bytes, refusal: SandboxError) -> None:
-    """A party that was refused can prove that it tried, and what; the log shows neither."""
-    if isinstance(refusal, Unavailable):
-        return
-    entry = house.new_entry()
-    clear: dict[str, Json] = {"code": refusal.code, "reasons": list(refusal.reasons)}
-
-    def write(tx: Transaction) -> None:
-        house.record(tx, EventType.CONTRACT_REFUSED, entry, clear, {"document": digest(text)})
-
-    house.database.write(write)
-
-
-def _offered(house: House, text: bytes) -> Offer:
-    with house.database.read() as connection:
-        opened = envelope.open_offer(
-            text, lambda kid: participants.key_of(connection, kid), lambda kid: participants.owner_of(connection, kid)
-        )
-        version = listing.version(connection, opened.version)
-    _fits(opened, version)
-    return opened
-
-
-def _register(house: House, opened: Offer, text: bytes) -> None:
+def _register(house: House, opened: Offer, text: bytes, sealed: dict[str, Json]) -> None:
     entry, at = house.new_entry(), house.now()
     clear: dict[str, Json] = {
         "offer": opened.id,
@@ -66,13 +51,18 @@ def _register(house: House, opened: Offer, text: bytes) -> None:
     }
 
     def write(tx: Transaction) -> None:
-        registry.put_offer(tx, opened, text, at)
-        house.record(tx, EventType.OFFER_SIGNED, entry, clear)
+        offers.put_offer(tx, opened, text, at)
+        house.record(tx, EventType.OFFER_SIGNED, entry, clear, sealed)
 
     house.database.write(write)
 
 
-def _fits(opened: Offer, version: DatasetVersion) -> None:
+def fits(opened: Offer | Request, version: DatasetVersion) -> None:
+    """Refuse terms that the dataset version does not bear, or a statement that it does not make of itself.
+
+    Raises:
+        Invalid: ``contract.mismatch``.
+    """
     descriptor, terms = version.descriptor, opened.terms
     if opened.provider != version.provider or opened.dataset != version.dataset:
         raise Invalid("contract.mismatch", "An offer is made by its dataset's provider.", hint="Sign with that key.")
@@ -89,79 +79,73 @@ def _fits(opened: Offer, version: DatasetVersion) -> None:
             f"The smallest group of {descriptor.id} is {descriptor.min_group}, the terms say {terms.min_group}.",
             hint="Terms may only be stricter than the descriptor.",
         )
+    if opened.statement != statement_of(descriptor):
+        raise Invalid(
+            "contract.mismatch",
+            f"What the offer states of {descriptor.id} is not what its descriptor says.",
+            hint="Make the offer anew: sandbox offer DATASET.",
+        )
 
 
-def agree(house: House, text: bytes) -> Agreement:
+def agree(house: House, text: bytes, by: Identity | None = None) -> Agreement:
     """Countersign and record an agreement that buyer and provider signed.
 
     Raises:
         Invalid: a signature is missing or bad, or the document differs from its offer.
         NotFound: its offer is not registered here.
         PolicyRefused: an agreement rule does not hold.
-        Conflict: it is recorded already.
+        Conflict: it is recorded already; ``negotiation.open`` when it is made in a negotiation, which finalises it.
     """
-    try:
-        agreement, version, signed = _countersigned(house, text)
-        _record(house, agreement, version, signed)
-    except SandboxError as refusal:
-        _refused(house, text, refusal)
-        raise
-    return agreement
+    with recorded(house, EventType.CONTRACT_REFUSED, {"document": digest(text)}):
+        return concluded(house, text, by)
 
 
-def _countersigned(house: House, text: bytes) -> tuple[Agreement, DatasetVersion, bytes]:
+def concluded(
+    house: House, text: bytes, by: Identity | None, also: Callable[[Transaction, Digest], None] | None = None
+) -> Agreement:
+    """See :func:`agree`; ``also`` writes in the transaction in which the agreement begins to stand."""
     # (1) The exchange signs last, over the same canonical bytes, and then believes nothing it has not verified.
     signed = envelope.add_signature(text, house.exchange_key)
     with house.database.read() as connection:
-        agreement = envelope.open_agreement(
-            signed,
-            lambda kid: participants.key_of(connection, kid),
-            lambda kid: participants.owner_of(connection, kid),
-            house.exchange_id,
-        )
-        version = listing.version(connection, agreement.version)
-        latest = listing.latest(connection, agreement.dataset)
-        question = Question(
-            subject=subject_of(participants.participant(connection, agreement.buyer)),
-            action="agreement.sign",
-            resource={"type": "agreement", "id": agreement.id, "properties": _facts(agreement, version, latest)},
-            context={
-                "time_us": microseconds(house.now()),
-                "buyer_roles": [*sorted(participants.participant(connection, agreement.buyer).roles)],
-                "provider_roles": [*sorted(participants.participant(connection, agreement.provider).roles)],
-            },
-        )
+        agreement = envelope.open_agreement(signed, house.signers(connection), house.exchange_id)
+        if also is None:
+            negotiation.require_free(connection, agreement.offer)
+        question, version = _question(house, connection, agreement)
     # (2) May it be made?
     decision = house.policy.decide(question)
     if not decision.allow:
         raise PolicyRefused(
             "policy.refused",
             "The agreement may not be made. " + in_words(decision),
+            hint=questions.way_in(decision.reasons),
             reasons=decision.reasons,
         )
-    return agreement, version, signed
+    # (3) On the record.
+    _record(house, agreement, version, signed, handed_in(by), also)
+    return agreement
 
 
-def _facts(agreement: Agreement, version: DatasetVersion, latest: DatasetVersion) -> dict[str, Json]:
-    terms = agreement.terms
-    return {
-        "verified": True,
-        "provider": agreement.provider,
-        "buyer": agreement.buyer,
-        "dataset_provider": version.provider,
-        "version_current": version.digest == latest.digest,
-        "not_before_us": microseconds(agreement.not_before),
-        "not_after_us": microseconds(agreement.not_after),
-        "purposes": list(terms.purposes),
-        "min_group": terms.min_group,
-        "unit": terms.unit,
-        "class": version.descriptor.data_class,
-        "price_vnd": int(terms.price),
-        "release": terms.release,
-    }
+def _question(house: House, connection: Connection, agreement: Agreement) -> tuple[Question, DatasetVersion]:
+    version = listing.version(connection, agreement.version)
+    latest = listing.latest(connection, agreement.dataset)
+    buyer = participants.participant(connection, agreement.buyer)
+    provider = participants.participant(connection, agreement.provider)
+    around = questions.Around(
+        house.now(),
+        house.charter(connection),
+        orders.concerning(connection, [buyer.id, provider.id], [agreement.dataset], [agreement.id]),
+    )
+    return questions.agreement(agreement, version, latest, (buyer, provider), around), version
 
 
-def _record(house: House, agreement: Agreement, version: DatasetVersion, signed: bytes) -> None:
+def _record(
+    house: House,
+    agreement: Agreement,
+    version: DatasetVersion,
+    signed: bytes,
+    by: dict[str, Json],
+    also: Callable[[Transaction, Digest], None] | None,
+) -> None:
     entry, at = house.new_entry(), house.now()
     clear: dict[str, Json] = {
         "agreement": agreement.id,
@@ -170,10 +154,16 @@ def _record(house: House, agreement: Agreement, version: DatasetVersion, signed:
         "version": agreement.version,
         "provider": agreement.provider,
         "sector": version.descriptor.sector,
+        "signatures": [{"alg": each.alg, "ca_licensed": each.ca_licensed} for each in agreement.signatures],
     }
 
+    signers: list[Json] = [{"participant": each.participant, "kid": each.kid} for each in agreement.signatures]
+    sealed: dict[str, Json] = by | {"buyer": agreement.buyer, "signers": signers}
+
     def write(tx: Transaction) -> None:
-        registry.put_agreement(tx, agreement, signed, at)
-        house.record(tx, EventType.AGREEMENT_SIGNED, entry, clear, {"buyer": agreement.buyer})
+        registry.put_agreement(tx, agreement, signed, at, partial(house.signers, tx.connection))
+        house.record(tx, EventType.AGREEMENT_SIGNED, entry, clear, sealed)
+        if also is not None:
+            also(tx, agreement.id)
 
     house.database.write(write)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from sandbox.contracts.charter import Charter
 from sandbox.core.canonical import Json, check, digest
 from sandbox.core.errors import Invalid
-from sandbox.core.terms import Participant, QueryId
+from sandbox.core.terms import Digest, Identity, Participant, QueryId
 from sandbox.exchange.grants import Grant
+from sandbox.exchange.handed import handed_in
 from sandbox.market import price
-from sandbox.policy.decision import Decision
+from sandbox.policy.decision import Decision, Question
 from sandbox.query.engine import Facts
 
 MOST_TEXT: Final = 65_536
@@ -32,14 +34,22 @@ class Case:
     """One request on its way: what is known of it so far, for the record."""
 
     id: QueryId
-    buyer: Participant
+    identity: Identity
     request: QueryRequest
+    charter: Charter | None = None
     grants: list[Grant] = field(default_factory=list)
+    free: frozenset[Digest] = frozenset()
+    """The agreements whose free quota this query uses."""
     quote: price.Quote | None = None
     facts: Facts | None = None
+    question: Question | None = None
     decision: Decision | None = None
     extracts: dict[str, Json] = field(default_factory=dict)
     """The digest of what stands behind each agreement's relation, by agreement."""
+
+    @property
+    def buyer(self) -> Participant:
+        return self.identity.participant
 
     def clear(self) -> dict[str, Json]:
         """What the log says of it in clear."""
@@ -58,6 +68,16 @@ class Case:
         """What the log commits to without showing it. Text that has no canonical form is named by its digest."""
         sql = self.facts.canonical if self.facts else self.request.sql
         return {"actor": self.buyer.id, "sql": _sealable(sql), "purpose": _sealable(self.request.purpose)}
+
+    def asked(self) -> dict[str, Json]:
+        """What the entry of the decision commits to beside: how the buyer was identified, and the question put.
+
+        With the digest of the policies, which stands in clear, the decision can be made again from it.
+        """
+        asked = handed_in(self.identity)
+        if self.question is not None:
+            asked["question"] = self.question.as_input()
+        return asked
 
 
 def _sealable(text: str) -> str:

@@ -1,21 +1,42 @@
 """The exchange: one method per use case, for every door alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from sandbox.catalog import listing
 from sandbox.catalog.listing import DatasetVersion
-from sandbox.contracts import participants, registry
+from sandbox.contracts import keyring, offers, participants, registry, tokens
 from sandbox.contracts.agreement import Agreement
+from sandbox.contracts.charter import Charter
+from sandbox.contracts.keyring import RegisteredKey
+from sandbox.contracts.negotiation import Message, Negotiation
+from sandbox.contracts.orders import Order, Standing
+from sandbox.contracts.requests import SignedRequest
 from sandbox.contracts.terms import Offer
+from sandbox.contracts.tokens import Token
 from sandbox.core.database import Transaction
 from sandbox.core.errors import Conflict, SandboxError, Unavailable
 from sandbox.core.keys import VerifyKey
-from sandbox.core.terms import Digest, Participant, ParticipantId, Vnd
-from sandbox.exchange import agree, members, policies, publish, query, report, runs, settle, sweep
+from sandbox.core.terms import Digest, Identity, KeyUse, Participant, ParticipantId, Vnd
+from sandbox.exchange import (
+    agree,
+    charter,
+    identify,
+    members,
+    negotiate,
+    orders,
+    policies,
+    publish,
+    query,
+    report,
+    runs,
+    settle,
+    sweep,
+)
 from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.house import House
 from sandbox.exchange.query import Result
@@ -63,18 +84,47 @@ class Exchange:
         with self.house.database.read() as connection:
             return participants.participants(connection)
 
-    def create_token(self, owner: ParticipantId, expires_at: datetime) -> str:
-        """See :func:`sandbox.exchange.members.create_token`."""
-        return members.create_token(self.house, owner, expires_at)
+    def register_key(
+        self, owner: ParticipantId, key: VerifyKey, use: KeyUse, valid_until: datetime | None = None
+    ) -> None:
+        """See :func:`sandbox.exchange.members.register_key`."""
+        members.register_key(self.house, owner, key, use, valid_until)
 
-    def identify(self, secret: str) -> Participant:
-        """Who holds this API token.
+    def revoke_key(self, kid: str, invalid_from: datetime | None = None) -> None:
+        """See :func:`sandbox.exchange.members.revoke_key`."""
+        members.revoke_key(self.house, kid, invalid_from)
 
-        Raises:
-            NotIdentified: unknown, expired and revoked are told apart.
-        """
+    def keys(self, owner: ParticipantId | None = None) -> list[RegisteredKey]:
+        """The registered keys, of one participant or of all."""
         with self.house.database.read() as connection:
-            return participants.identify(connection, secret, self.house.now())
+            return keyring.keys(connection, owner)
+
+    def store_crl(self, content: bytes) -> Digest:
+        """See :func:`sandbox.exchange.members.store_crl`."""
+        return members.store_crl(self.house, content)
+
+    def create_token(
+        self,
+        owner: ParticipantId,
+        expires_at: datetime,
+        scopes: Collection[str] | None = None,
+        amr: tuple[str, ...] = members.STRONG,
+    ) -> str:
+        """See :func:`sandbox.exchange.members.create_token`."""
+        return members.create_token(self.house, owner, expires_at, scopes, amr)
+
+    def tokens(self, owner: ParticipantId | None = None) -> list[Token]:
+        """The API tokens, of one participant or of all; no secret is kept."""
+        with self.house.database.read() as connection:
+            return tokens.tokens(connection, owner)
+
+    def revoke_token(self, token: str) -> None:
+        """See :func:`sandbox.exchange.members.revoke_token`."""
+        members.revoke_token(self.house, token)
+
+    def identify(self, secret: str, signature: SignedRequest | None = None) -> Identity:
+        """See :func:`sandbox.exchange.identify.identify`."""
+        return identify.identify(self.house, secret, signature)
 
     def top_up(self, owner: ParticipantId, vnd: int, evidence: str) -> Vnd:
         """See :func:`sandbox.exchange.members.top_up`."""
@@ -95,14 +145,14 @@ class Exchange:
         with self.house.database.read() as connection:
             return listing.datasets(connection)
 
-    def offer(self, envelope: bytes) -> Offer:
+    def offer(self, envelope: bytes, by: Identity | None = None) -> Offer:
         """See :func:`sandbox.exchange.agree.offer`."""
-        return agree.offer(self.house, envelope)
+        return agree.offer(self.house, envelope, by)
 
     def offers(self) -> list[Offer]:
         """Every registered offer."""
         with self.house.database.read() as connection:
-            return registry.offers(connection)
+            return offers.offers(connection, partial(self.house.signers, connection))
 
     def offer_envelope(self, digest: Digest) -> bytes:
         """The signed bytes of an offer.
@@ -111,11 +161,11 @@ class Exchange:
             NotFound: ``offer.unknown``.
         """
         with self.house.database.read() as connection:
-            return registry.offer_envelope(connection, digest)
+            return offers.offer_envelope(connection, digest)
 
-    def agree(self, envelope: bytes) -> Agreement:
+    def agree(self, envelope: bytes, by: Identity | None = None) -> Agreement:
         """See :func:`sandbox.exchange.agree.agree`."""
-        return agree.agree(self.house, envelope)
+        return agree.agree(self.house, envelope, by)
 
     def agreements(self, participant: ParticipantId | None = None) -> list[registry.AgreementRow]:
         """Agreements, of one participant or of all; one whose term is over says ``expired``."""
@@ -125,10 +175,51 @@ class Exchange:
         over = [row.state == registry.IN_FORCE and row.not_after <= now for row in rows]
         return [replace(row, state="expired") if ended else row for row, ended in zip(rows, over, strict=True)]
 
+    def negotiate(
+        self,
+        who: ParticipantId,
+        act: str,
+        envelope: bytes | None = None,
+        negotiation: str | None = None,
+        by: Identity | None = None,
+    ) -> Negotiation:
+        """See :func:`sandbox.exchange.negotiate.negotiate`."""
+        return negotiate.negotiate(self.house, negotiate.Said(who, act, envelope, negotiation, by))
+
+    def negotiations(self, who: ParticipantId | None = None) -> list[Negotiation]:
+        """See :func:`sandbox.exchange.negotiate.of`."""
+        return negotiate.of(self.house, who)
+
+    def negotiation(self, who: ParticipantId | None, name: str) -> tuple[Negotiation, list[Message]]:
+        """See :func:`sandbox.exchange.negotiate.history`."""
+        return negotiate.history(self.house, who, name)
+
+    # --- charter, orders ---
+    def charter(self) -> Charter | None:
+        """The charter in force; None when there is none, and nothing may be traded."""
+        with self.house.database.read() as connection:
+            return self.house.charter(connection)
+
+    def adopt_charter(self, envelope: bytes) -> Charter:
+        """See :func:`sandbox.exchange.charter.adopt`."""
+        return charter.adopt(self.house, envelope)
+
+    def order(self, envelope: bytes, by: Identity | None = None) -> Order:
+        """See :func:`sandbox.exchange.orders.order`."""
+        return orders.order(self.house, envelope, by)
+
+    def suspensions(self) -> list[Standing]:
+        """See :func:`sandbox.exchange.orders.suspensions`."""
+        return orders.suspensions(self.house)
+
     # --- queries ---
-    def query(self, buyer: Participant, request: QueryRequest) -> Result:
+    def query(self, identity: Identity, request: QueryRequest) -> Result:
         """See :func:`sandbox.exchange.query.run_query`."""
-        return query.run_query(self.house, buyer, request)
+        return query.run_query(self.house, identity, request)
+
+    def explain(self, who: Participant, query_id: str) -> dict[str, Any]:
+        """See :func:`sandbox.exchange.report.explained`."""
+        return report.explained(self.house, who, query_id)
 
     def receipt(self, who: Participant, query_id: str) -> bytes:
         """See :func:`sandbox.exchange.report.receipt`."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +13,16 @@ from sandbox.audit.events import EventType
 from sandbox.audit.log import Log
 from sandbox.catalog.intake import Intake
 from sandbox.catalog.shelf import Shelf
-from sandbox.contracts import participants, registry
+from sandbox.contracts import charters, registry
 from sandbox.contracts.agreement import Agreement
+from sandbox.contracts.certificates import Trust
+from sandbox.contracts.charter import Charter
+from sandbox.contracts.keyring import Signers
 from sandbox.core.canonical import Json
 from sandbox.core.clock import Clock, new_id
 from sandbox.core.database import Database, Transaction
-from sandbox.core.keys import SigningKey, VerifyKey
-from sandbox.core.terms import EntryId, ParticipantId
+from sandbox.core.keys import SigningKey
+from sandbox.core.terms import EntryId, KeyUse, ParticipantId
 from sandbox.policy.decision import DecisionPoint
 from sandbox.query.engine import Engine
 from sandbox.settings import Settings
@@ -39,6 +43,7 @@ class House:
     policy: DecisionPoint
     engine: Engine
     exchange_key: SigningKey
+    trust: Trust | None = None
 
     @property
     def exchange_id(self) -> ParticipantId:
@@ -70,16 +75,17 @@ class House:
         """Put an event on the record, in the transaction of the state it tells of."""
         self.log.record(tx, kind, self.clock.now(), entry_id=entry_id, clear=clear, sealed=sealed or {})
 
+    def signers(self, connection: Connection, at: datetime | None = None, use: KeyUse = KeyUse.CONTRACT) -> Signers:
+        """Whose signatures count, for one use, at an instant; now unless said otherwise."""
+        return Signers(connection, at or self.now(), self.trust, use)
+
+    def charter(self, connection: Connection) -> Charter | None:
+        """The charter that governs now, verified from its stored bytes; None when there is none."""
+        return charters.in_force(connection, partial(self.signers, connection), self.now())
+
     def agreement(self, connection: Connection, name: str) -> Agreement:
         """The agreement of a digest or unique prefix, verified from its stored bytes."""
-
-        def key_of(kid: str) -> VerifyKey | None:
-            return participants.key_of(connection, kid)
-
-        def owner_of(kid: str) -> ParticipantId | None:
-            return participants.owner_of(connection, kid)
-
-        return registry.agreement(connection, name, key_of, owner_of, self.exchange_id)
+        return registry.agreement(connection, name, partial(self.signers, connection), self.exchange_id)
 
     def now(self) -> datetime:
         return self.clock.now()

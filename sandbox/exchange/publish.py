@@ -4,25 +4,30 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+from sqlalchemy.engine import Connection
 
 from sandbox.audit.events import EventType
 from sandbox.catalog import dataset, listing
 from sandbox.catalog.dataset import Descriptor, Examined, FileEntry
 from sandbox.catalog.intake import Taken
 from sandbox.catalog.listing import DatasetVersion
-from sandbox.contracts import participants
-from sandbox.core.canonical import Json
-from sandbox.core.clock import microseconds
+from sandbox.contracts import orders, participants
+from sandbox.contracts.verified import Verified
+from sandbox.core.canonical import Json, digest
 from sandbox.core.database import Transaction
-from sandbox.core.errors import Invalid, PolicyRefused
+from sandbox.core.errors import AgreementRefused, Invalid, PolicyRefused, Tampered
 from sandbox.core.signing import Signed, open_signed
-from sandbox.core.terms import Participant
-from sandbox.exchange.decide import in_words, subject_of
+from sandbox.core.terms import Digest, Participant
+from sandbox.exchange import questions
+from sandbox.exchange.decide import in_words
 from sandbox.exchange.house import House
-from sandbox.policy.decision import Question
+from sandbox.exchange.refused import recorded
 
 MANIFEST = "manifest"
 MANIFEST_TYPE = "dataset+jws"
+_SIGNED: Final = Verified[Digest]()
 
 
 def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelope: bytes) -> DatasetVersion:
@@ -39,13 +44,13 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
         PolicyRefused: a listing rule does not hold.
         Conflict: the dataset is another provider's, or this version is listed already.
     """
+    with recorded(house, EventType.DATASET_REFUSED, {"manifest": digest(envelope)}):
+        return _published(house, descriptor_bytes, files, envelope)
+
+
+def _published(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelope: bytes) -> DatasetVersion:
     # (1) Who signs?
-    with house.database.read() as connection:
-        signed = open_signed(envelope, MANIFEST, MANIFEST_TYPE, lambda kid: participants.key_of(connection, kid))
-        owners = {participants.owner_of(connection, kid) for kid in signed.kids}
-        if len(owners) != 1 or None in owners:
-            raise Invalid("signature.invalid", "A manifest is signed by its provider alone.", reasons=("LIST-08",))
-        provider = participants.participant(connection, next(owner for owner in owners if owner))
+    signed, provider = _signed_by(house, envelope)
     # (2) Are the files what the descriptor and the manifest say?
     descriptor = dataset.read_descriptor(descriptor_bytes)
     isolation = house.engine.require_isolation()  # the intake's children come from the same jail
@@ -77,6 +82,46 @@ def publish(house: House, descriptor_bytes: bytes, files: Sequence[Path], envelo
     # (5) On the record.
     _list(house, version, envelope, isolation)
     return version
+
+
+def _signed_by(house: House, envelope: bytes) -> tuple[Signed, Participant]:
+    with house.database.read() as connection:
+        signers = house.signers(connection)
+        signed = open_signed(envelope, MANIFEST, MANIFEST_TYPE, signers)
+        owners = {signers.owner_of(kid) for kid in signed.kids}
+        if len(owners) != 1 or None in owners:
+            raise Invalid("signature.invalid", "A manifest is signed by its provider alone.", reasons=("LIST-08",))
+        return signed, participants.participant(connection, next(owner for owner in owners if owner))
+
+
+def require_signed(house: House, connection: Connection, version: DatasetVersion) -> None:
+    """That a listed version stands under its provider's signature: a row that is consistent could be anyone's.
+
+    Raises:
+        AgreementRefused: ``dataset.key_revoked`` when the key that signed it is revoked with effect on it.
+        Tampered: ``tampered.dataset``.
+    """
+    text = listing.signed_manifest(connection, version.digest)
+    signers = house.signers(connection, version.published_at)
+
+    def verify() -> Digest:
+        signed = open_signed(text, MANIFEST, MANIFEST_TYPE, signers)
+        if (signed.digest, {*map(signers.owner_of, signed.kids)}) != (version.digest, {version.provider}):
+            raise Invalid("signature.invalid", "The manifest is not its provider's.", reasons=("LIST-08",))
+        return signed.digest
+
+    try:
+        _SIGNED.opened(signers, (f"{version.provider}/{version.digest}", text), verify)
+    except Invalid:
+        if any(map(signers.is_revoked, signers.asked)):
+            raise AgreementRefused(
+                "dataset.key_revoked", "The key that signed this version is revoked since before it signed.",
+                hint="Wait for a version that its provider signs anew.", reasons=("LIST-08",),
+            ) from None  # fmt: skip
+        raise Tampered(
+            "tampered.dataset", f"The listing of {version.digest} is not what was signed.",
+            hint="Restore the database from a copy whose log verifies.",
+        ) from None  # fmt: skip
 
 
 def _shelve(house: House, descriptor: Descriptor, copies: Sequence[Path], taken: Taken) -> None:
@@ -117,31 +162,16 @@ def _decide(house: House, provider: Participant, descriptor: Descriptor, examine
     files: list[Json] = [
         {"declared": name, "actual": file.digest} for name, file in zip(names, examined.files, strict=False)
     ]
-    properties: dict[str, Json] = {
-        "class": descriptor.data_class,
-        "sector": descriptor.sector,
-        "personal_origin": descriptor.personal_origin,
-        "deidentification": descriptor.deidentification,
-        "columns": [{"name": column.name, "sensitivity": column.sensitivity} for column in descriptor.columns],
-        "titles": [*sorted(descriptor.title)],
-        "update_frequency": descriptor.update_frequency,
-        "unit": descriptor.privacy_unit,
-        "min_group": descriptor.min_group,
-        "files": files,
-        "signed_by_provider": True,
-    }
-    decision = house.policy.decide(
-        Question(
-            subject=subject_of(provider),
-            action="dataset.publish",
-            resource={"type": "dataset", "id": descriptor.id, "properties": properties},
-            context={"time_us": microseconds(house.now())},
+    with house.database.read() as connection:
+        around = questions.Around(
+            house.now(), house.charter(connection), orders.concerning(connection, [provider.id], [descriptor.id], [])
         )
-    )
+    decision = house.policy.decide(questions.publication(descriptor, files, provider, around))
     if not decision.allow:
         raise PolicyRefused(
             "policy.refused",
             f"{descriptor.id} may not be listed. {in_words(decision)}",
+            hint=questions.way_in(decision.reasons),
             reasons=decision.reasons,
         )
 

@@ -1,5 +1,6 @@
 """One query through the house: identity, agreement, facts, decision, record, run, release, settlement, result."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ from sandbox.contracts.agreement import Agreement
 from sandbox.core.clock import new_id
 from sandbox.core.errors import AgreementRefused, Conflict, Invalid, SandboxError, Tampered
 from sandbox.core.files import own_digest
-from sandbox.core.terms import EntryId, Participant, QueryId, Vnd
-from sandbox.exchange import layouts
+from sandbox.core.terms import EntryId, Identity, QueryId, Vnd
+from sandbox.exchange import layouts, rights
+from sandbox.exchange.caps import free_of_charge
 from sandbox.exchange.case import Case, QueryRequest
-from sandbox.exchange.decide import decide
-from sandbox.exchange.grants import Grant, grant_of
+from sandbox.exchange.decide import decide, decide_release
+from sandbox.exchange.grants import Grant, grant_of, keeps_its_face
 from sandbox.exchange.house import House
-from sandbox.exchange.rights import Rights
+from sandbox.exchange.publish import require_signed
 from sandbox.exchange.settle import admit, fail, refuse, settle
 from sandbox.market import price
 from sandbox.policy.decision import Decision
@@ -42,6 +44,8 @@ class Result:
     rows: int
     groups_withheld: bool
     price_vnd: Vnd
+    frozen: Callable[[], bool]
+    """Whether it must not leave any more, asked while it does."""
 
     @property
     def ipc(self) -> bytes:
@@ -49,7 +53,7 @@ class Result:
         return self.spool.read()
 
 
-def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result:
+def run_query(house: House, identity: Identity, request: QueryRequest) -> Result:
     """Answer a buyer's query, or say why not; either way it stands in the log.
 
     Raises:
@@ -58,7 +62,7 @@ def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result
         Unavailable: the decision point, the jail or the log does not answer; nothing charged.
     """
     # (0) Who asks? The door has identified the participant; the request gets its id.
-    case = Case(QueryId(new_id("qry", house.clock)), buyer, request)
+    case = Case(QueryId(new_id("qry", house.clock)), identity, request)
     try:
         # (1) Under what?
         _under_what(house, case)
@@ -86,6 +90,7 @@ def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result
                 max_bytes=duties["max_bytes"],
                 folder=house.spool,
             )
+        decide_release(house, case, released)
     except BaseException as failure:
         with suppress(Conflict):  # past its lease, repair has closed it already
             fail(house, case.id, uses, failure)
@@ -96,7 +101,9 @@ def run_query(house: House, buyer: Participant, request: QueryRequest) -> Result
     entry = settle(house, case, released, uses)
     # (8) Give.
     paid = case.quote.total if case.quote else Vnd(0)
-    return Result(case.id, entry, released.spool, released.rows, released.groups_withheld, paid)
+    return Result(
+        case.id, entry, released.spool, released.rows, released.groups_withheld, paid, rights.frozen(house, case)
+    )
 
 
 def _under_what(house: House, case: Case) -> None:
@@ -113,13 +120,15 @@ def _under_what(house: House, case: Case) -> None:
             if case.buyer.id not in {agreement.buyer, agreement.provider}:
                 raise registry.unknown(name)  # a stranger's agreement and none at all look the same
             case.grants.append(_granted(house, connection, agreement))
+        case.free = free_of_charge(connection, [grant.agreement for grant in case.grants])
     if len({grant.agreement.dataset for grant in case.grants}) != len(names):
         raise Invalid(
             "request.invalid", "Two agreements are about the same dataset.", hint="Name one for each dataset."
         )
     for grant in case.grants:
         registry.require_in_force(grant.agreement, house.now(), grant.state)
-    case.quote = price.quote({grant.agreement.id: grant.agreement.terms.price for grant in case.grants})
+    prices = {grant.agreement.id: grant.agreement.terms.price for grant in case.grants}
+    case.quote = price.quote({name: Vnd(0) if name in case.free else vnd for name, vnd in prices.items()})
 
 
 def _agreement(house: House, connection: Connection, case: Case, name: str) -> Agreement:
@@ -133,8 +142,20 @@ def _agreement(house: House, connection: Connection, case: Case, name: str) -> A
 
 
 def _granted(house: House, connection: Connection, agreement: Agreement) -> Grant:
-    version = listing.version(connection, agreement.version)
-    return grant_of(agreement, version, registry.agreement_state(connection, agreement.id))
+    version = pinned = listing.version(connection, agreement.version)
+    if agreement.terms.follows:
+        version = listing.latest(connection, agreement.dataset)
+        if version.digest != agreement.version:  # the pinned one's digest stands under three signatures
+            require_signed(house, connection, version)
+    state = registry.agreement_state(connection, agreement.id)
+    if not keeps_its_face(pinned, version):
+        raise AgreementRefused(
+            "agreement.version_changed",
+            f"A new version of {agreement.dataset} has another schema, class or protection than was agreed on.",
+            hint="Agree anew: sandbox negotiate request.",
+            reasons=("CONT-02",),
+        )
+    return grant_of(agreement, version, state)
 
 
 def _touched(house: House, case: Case) -> Facts:
@@ -166,7 +187,7 @@ def _job(house: House, case: Case, facts: Facts, decision: Decision) -> Job:
         min_group=decision.obligations["min_group"],
         owner=case.buyer.id,
         policy=decision.policy,
-        cancelled=Rights(house, case, decision),
+        cancelled=rights.cancelled(house, case, decision),
     )
 
 

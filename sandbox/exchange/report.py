@@ -83,13 +83,55 @@ def refusals(house: House) -> Mapping[str, int]:
 def receipt(house: House, who: Participant, query_id: str) -> bytes:
     """The receipt of a query's outcome: for its buyer, the regulator and the operator.
 
+    A buyer's keeps the question sealed, whose counters tell what others have traded; see :func:`explained`.
+
     Raises:
         NotFound: ``query.unknown``, also when it is another buyer's.
     """
     overseer = who.roles & {Role.REGULATOR, Role.OPERATOR}
     with house.database.read() as connection:
         _, entry = runs.outcome_of(connection, query_id, None if overseer else who.id)
-        return receipts.receipt(connection, house.log, entry, house.exchange_key)
+        withheld = () if overseer else ("question",)
+        return receipts.receipt(connection, house.log, entry, house.exchange_key, withheld)
+
+
+def explained(house: House, who: Participant, query_id: str) -> dict[str, Any]:
+    """The question that was put to the policies for a query, and how they decided: for its buyer, regulator, operator.
+
+    ``{"query", "entry", "state", "question", "decision": {"allow", "reasons"}, "policy"}``; ``question`` is None when
+    the query was refused before any was put, or when its body was erased. A buyer's lacks the day's counters.
+
+    Raises:
+        NotFound: ``query.unknown``, also when it is another buyer's.
+        Tampered: ``tampered.body`` when the stored question is not the one that the log commits to.
+    """
+    overseer = who.roles & {Role.REGULATOR, Role.OPERATOR}
+    with house.database.read() as connection:
+        state, entry_id = runs.decided_by(connection, query_id, None if overseer else who.id)
+        _, leaf = house.log.find(connection, entry_id)
+        entry = parse(leaf)
+        question = _body(house, connection, entry, "question")
+    said: Any = entry.get("policy") or {}
+    if question and not overseer:  # what others have traded today is not for buyers
+        del question["context"]["usage"]
+    return {
+        "query": query_id,
+        "entry": entry_id,
+        "state": state,
+        "question": question,
+        "decision": {"allow": said.get("decision") == "allow", "reasons": entry.get("reasons", [])},
+        "policy": said.get("bundle"),
+    }
+
+
+def _body(house: House, connection: Connection, entry: Mapping[str, Any], name: str) -> Any:
+    found = house.log.bodies(connection, entry["id"]).get(name)
+    if found is None:
+        return None
+    salt, value = found
+    if seal(name, salt, canonical(value)) != entry["sealed"].get(name):
+        raise Tampered("tampered.body", "A stored body is not the one that the log commits to.", hint="Stop trading.")
+    return value
 
 
 def export_log(house: House) -> int:

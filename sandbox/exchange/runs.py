@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sandbox.core.database import Instant, Transaction, metadata
-from sandbox.core.errors import Conflict, NotFound
+from sandbox.core.errors import Conflict, NotFound, Unavailable
 from sandbox.core.terms import EntryId, ParticipantId, QueryId
 
 RUN: Final[Mapping[str, frozenset[str]]] = {
@@ -32,6 +32,9 @@ query_run: Final = sa.Table(
     sa.Column("lease_until", Instant, nullable=False, index=True),
 )
 
+_RUN: Final = sa.select(query_run.c.buyer, query_run.c.state, query_run.c.entry).where(
+    query_run.c.id == sa.bindparam("wanted")
+)
 _CLOSE: Final = (
     query_run.update()
     .where(query_run.c.id == sa.bindparam("wanted"), query_run.c.state.in_(sa.bindparam("befores", expanding=True)))
@@ -40,7 +43,12 @@ _CLOSE: Final = (
 
 
 def begin(
-    tx: Transaction, query_id: QueryId, buyer: ParticipantId, entry: EntryId, uses: list[str], lease_until: datetime
+    tx: Transaction,
+    query_id: QueryId,
+    buyer: ParticipantId,
+    entry: EntryId,
+    uses: list[tuple[str, int]],
+    lease_until: datetime,
 ) -> None:
     """Note an authorized run; past ``lease_until`` nobody can still be working on it."""
     row = {
@@ -93,13 +101,50 @@ def outcome_of(connection: Connection, query_id: str, buyer: ParticipantId | Non
     # PostgreSQL fails on U+0000 before it could say "unknown"
     row = connection.execute(found).one_or_none() if query_id.isprintable() else None
     if row is None:
-        raise NotFound("query.unknown", f"No query {query_id[:40]!r}, or it is not yours.", hint="Check the id.")
+        raise _unknown(query_id)
     return row.state, EntryId(row.outcome or row.entry)
 
 
-def abandoned(connection: Connection, now: datetime) -> list[tuple[QueryId, list[str]]]:
-    """Authorized runs whose lease has ended, with the budgets they hold."""
+def closed(query_id: QueryId) -> Unavailable:
+    """What is raised for a run that repair has closed before it could be settled."""
+    return Unavailable(
+        "run.abandoned",
+        f"Query {query_id} took too long and was closed meanwhile; nothing was charged.",
+        hint="Send it again.",
+    )
+
+
+def decided_by(connection: Connection, query_id: str, buyer: ParticipantId | None) -> tuple[str, EntryId]:
+    """State of a run, and the entry that holds the decision on it; with ``buyer``, only of that buyer's.
+
+    Raises:
+        NotFound: ``query.unknown``.
+    """
+    row = connection.execute(_RUN, {"wanted": query_id}).one_or_none() if query_id.isprintable() else None
+    if row is None or (buyer is not None and row.buyer != buyer):
+        raise _unknown(query_id)
+    return row.state, EntryId(row.entry)
+
+
+def buyer_of(connection: Connection, query_id: str) -> ParticipantId:
+    """Whose query it is.
+
+    Raises:
+        NotFound: ``query.unknown``.
+    """
+    buyer = connection.scalar(sa.select(query_run.c.buyer).where(query_run.c.id == query_id))
+    if buyer is None:
+        raise _unknown(query_id)
+    return ParticipantId(buyer)
+
+
+def _unknown(query_id: str) -> NotFound:
+    return NotFound("query.unknown", f"No query {query_id[:40]!r}, or it is not yours.", hint="Check the id.")
+
+
+def abandoned(connection: Connection, now: datetime) -> list[tuple[QueryId, list[tuple[str, int]]]]:
+    """Authorized runs whose lease has ended, with what they hold of budgets and caps."""
     late = sa.select(query_run.c.id, query_run.c.uses).where(
         query_run.c.state == "authorized", query_run.c.lease_until < now
     )
-    return [(QueryId(row.id), row.uses) for row in connection.execute(late)]
+    return [(QueryId(row.id), [(name, amount) for name, amount in row.uses]) for row in connection.execute(late)]

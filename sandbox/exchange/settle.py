@@ -1,20 +1,21 @@
 """The durable steps of a query: admitted, refused, failed, settled; each is one transaction with its entry."""
 
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 from typing import Final
 
 from sandbox.audit.events import EventType
 from sandbox.catalog.listing import DatasetVersion
 from sandbox.contracts.agreement import Agreement
 from sandbox.core.canonical import Json
-from sandbox.core.clock import day_of
 from sandbox.core.database import Transaction
 from sandbox.core.errors import Conflict, SandboxError, Unavailable
-from sandbox.core.terms import DatasetId, EntryId, QueryId, Vnd
-from sandbox.exchange import runs
+from sandbox.core.terms import DatasetId, EntryId, ParticipantId, QueryId, Vnd
+from sandbox.exchange import caps, orders, runs
 from sandbox.exchange.case import Case
 from sandbox.exchange.house import House
 from sandbox.market import budget, ledger, price
+from sandbox.market.budget import Use
 from sandbox.market.ledger import Settlement, Share
 from sandbox.policy.decision import Decision
 from sandbox.query.release import Released
@@ -24,14 +25,16 @@ _LEASE_MARGIN: Final = timedelta(seconds=120)
 """More than a run may wait for its turn and its settlement for the database."""
 
 
-def admit(house: House, case: Case, decision: Decision) -> list[str]:
-    """Reserve price and uses and record the query as authorized; answers the budgets that it holds.
+def admit(house: House, case: Case, decision: Decision) -> list[tuple[str, int]]:
+    """Reserve price, uses and the charter's caps and record the query as authorized; answers what it holds of them.
 
     Raises:
-        Insufficient: the wallet or a budget does not cover it; nothing is reserved.
+        Insufficient: the wallet, a budget or a cap does not cover it; nothing is reserved.
+        AgreementRefused: something of it was suspended since it was asked about.
     """
     entry, quote, at = house.new_entry(), case.quote, house.now()
-    uses = [use for grant in case.grants for use in _uses(grant.agreement, day_of(at).isoformat())]
+    uses = _uses(case, at)
+    held = [(use.id, use.amount) for use in uses if use.amount]
     lease = at + timedelta(seconds=house.settings.query_seconds) + _LEASE_MARGIN
     clear = case.clear() | {
         "policy": {"bundle": decision.policy, "decision": "allow"},
@@ -39,24 +42,29 @@ def admit(house: House, case: Case, decision: Decision) -> list[str]:
         "vnd": int(quote.total) if quote else 0,
     }
 
-    sealed = case.sealed() | {"extracts": case.extracts}  # a digest of what can be guessed would tell it
+    sealed = case.sealed() | case.asked() | {"extracts": case.extracts}  # a digest of what can be guessed would tell it
 
     def write(tx: Transaction) -> None:
-        budget.reserve_uses(tx, uses)
+        orders.require_untouched(orders.concerning(tx.connection, case))
+        budget.reserve(tx, uses)
         ledger.reserve(tx, entry, case.id, case.buyer.id, quote.total if quote else Vnd(0))
-        runs.begin(tx, case.id, case.buyer.id, entry, [name for name, _ in uses], lease)
+        runs.begin(tx, case.id, case.buyer.id, entry, held, lease)
         house.record(tx, EventType.QUERY_AUTHORIZED, entry, clear, sealed)
 
     house.database.write(write)
-    return [name for name, _ in uses]
+    return held
 
 
-def _uses(agreement: Agreement, day: str) -> list[tuple[str, int]]:
-    caps = {
-        f"{agreement.id}/{day}": agreement.terms.day_budget,
-        f"{agreement.id}/life": agreement.terms.lifetime_budget,
-    }
-    return [(name, cap) for name, cap in caps.items() if cap is not None]
+def _uses(case: Case, at: datetime) -> list[Use]:
+    """What the query takes of its contracts' budgets and of the charter's caps."""
+    uses = [use for grant in case.grants for use in caps.contract_uses(grant.agreement, at)]
+    uses += [caps.free_use(grant.agreement) for grant in case.grants if grant.agreement.id in case.free]
+    if case.charter and case.quote:
+        providers = Counter[ParticipantId]()
+        for grant in case.grants:
+            providers[grant.agreement.provider] += case.quote.shares[grant.agreement.id]
+        uses += caps.uses_of(case.charter, at, case.buyer.id, case.quote.total, providers)
+    return uses
 
 
 def refuse(house: House, case: Case, refusal: SandboxError) -> None:
@@ -68,13 +76,13 @@ def refuse(house: House, case: Case, refusal: SandboxError) -> None:
 
     def write(tx: Transaction) -> None:
         runs.refuse(tx, case.id, case.buyer.id, entry, at)
-        house.record(tx, EventType.QUERY_REFUSED, entry, clear, case.sealed())
+        house.record(tx, EventType.QUERY_REFUSED, entry, clear, case.sealed() | case.asked())
 
     house.database.write(write)
     refusal.query = case.id
 
 
-def fail(house: House, query: QueryId, uses: list[str], failure: BaseException) -> None:
+def fail(house: House, query: QueryId, uses: list[tuple[str, int]], failure: BaseException) -> None:
     """Close an authorized query without a result: money and uses go back, in one transaction with the entry."""
     entry = house.new_entry()
     known = failure if isinstance(failure, SandboxError) else SandboxError("run.interrupted", "")
@@ -84,13 +92,13 @@ def fail(house: House, query: QueryId, uses: list[str], failure: BaseException) 
     def write(tx: Transaction) -> None:
         runs.finish(tx, query, "failed", entry)
         ledger.refund(tx, entry, query)
-        budget.release_uses(tx, uses)
+        budget.release(tx, uses)
         house.record(tx, EventType.QUERY_FAILED, entry, clear)
 
     house.database.write(write)
 
 
-def settle(house: House, case: Case, released: Released, uses: list[str]) -> EntryId:
+def settle(house: House, case: Case, released: Released, uses: list[tuple[str, int]]) -> EntryId:
     """Pay the provider and record the query as completed, with the digest of what leaves; answers the entry.
 
     Raises:
@@ -112,6 +120,7 @@ def settle(house: House, case: Case, released: Released, uses: list[str]) -> Ent
     sealed = case.sealed() | {"result": {"sha256": released.spool.digest, "media": ARROW}}
 
     def write(tx: Transaction) -> None:
+        orders.require_untouched(orders.concerning(tx.connection, case))  # a result that waits is frozen, not given
         runs.finish(tx, case.id, "completed", entry)
         ledger.capture(tx, entry, case.id, settlement)
         house.record(tx, EventType.QUERY_COMPLETED, entry, clear, sealed)
@@ -124,7 +133,7 @@ def settle(house: House, case: Case, released: Released, uses: list[str]) -> Ent
     return entry
 
 
-def _unsettled(house: House, query: QueryId, uses: list[str], failure: Exception) -> None:
+def _unsettled(house: House, query: QueryId, uses: list[tuple[str, int]], failure: Exception) -> None:
     """A settlement that raised may still have been written; then the run is closed and must not be refunded."""
     try:
         fail(house, query, uses, failure)
@@ -132,11 +141,7 @@ def _unsettled(house: House, query: QueryId, uses: list[str], failure: Exception
         with house.database.read() as connection:
             state, _ = runs.outcome_of(connection, query, None)
         if state == "failed":  # it took longer than its lease, and repair gave the money back
-            raise Unavailable(
-                "run.abandoned",
-                f"Query {query} took too long and was closed meanwhile; nothing was charged.",
-                hint="Send it again.",
-            ) from failure
+            raise runs.closed(query) from failure
         raise Unavailable(
             "query.outcome_unknown",
             f"Query {query} was settled, and its result could not be given.",
