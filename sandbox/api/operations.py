@@ -15,11 +15,15 @@ from starlette.routing import Route
 from sandbox import __version__
 from sandbox.api.crowd import Crowd
 from sandbox.api.problems import MEDIA, Problem
-from sandbox.core.errors import Invalid, NotIdentified
-from sandbox.core.terms import Participant
+from sandbox.api.signed import is_signed, signature_of
+from sandbox.core.errors import Invalid, NotIdentified, Refused
+from sandbox.core.requests import SignedRequest
+from sandbox.core.terms import Identity
 from sandbox.exchange.exchange import Exchange
 
 MAX_BODY: Final = 1 << 20
+SIGNATURE: Final = ("Signature-Input", "Signature", "Content-Digest")
+"""The headers of a signed request; see docs/formats/request.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +35,19 @@ class Asked:
     query: dict[str, str]
     accept: str
     body: bytes
-    who: Participant | None
+    who: Identity | None
     gone: Callable[[], bool] = lambda: False
     """Whether the client went away meanwhile; told to ``slow`` operations only."""
 
     @property
-    def participant(self) -> Participant:
+    def identity(self) -> Identity:
         """Who asks.
 
         Raises:
             NotIdentified: nobody.
         """
         if self.who is None:
-            raise NotIdentified(
-                "identity.missing", "This needs an API token.", hint="Send Authorization: Bearer TOKEN."
-            )
+            raise _nobody()
         return self.who
 
 
@@ -56,7 +58,9 @@ Handler = Callable[[Asked], Response]
 class Operation:
     """A method and path, what it takes and gives, and whether it needs a token.
 
-    A ``slow`` one has threads of its own, so that a crowd of queries keeps nobody from the rest of the API.
+    The token must be good for one of ``scopes``. Where the charter has requests of this ``kind`` signed (``query``,
+    ``contract``, ``order``), this one must be. A ``slow`` one has threads of its own, so that a crowd of queries keeps
+    nobody from the rest of the API.
     """
 
     method: str
@@ -66,8 +70,12 @@ class Operation:
     body: Any = None
     status: int = 200
     token: bool = True
+    scopes: tuple[str, ...] = ()
+    kind: str | None = None
     media: tuple[str, ...] = ("application/json",)
     parameters: tuple[str, ...] = ()
+    bare: bool = False
+    """Whether the body may be left out."""
     slow: bool = False
     refusals: tuple[int, ...] = field(default=())
 
@@ -116,16 +124,14 @@ def route(operation: Operation, exchange: Exchange) -> Route:
         unknown = request.query_params.keys() - {*operation.parameters}
         if unknown:
             raise Invalid("request.malformed", f"No parameter {min(unknown)[:40]!r} here.", hint="See /openapi.json.")
-        secret = secret_of(request) if operation.token else None
+        secret = secret_of(request) if operation.token or is_signed(request) else None
         if operation.token and secret is None:
-            raise NotIdentified(
-                "identity.missing", "This needs an API token.", hint="Send Authorization: Bearer TOKEN."
-            )
+            raise _nobody()
         body = await body_of(request) if operation.body is not None else b""
         gone = threading.Event()
 
         def answer() -> Response:
-            who = exchange.identify(secret) if secret is not None else None
+            who = _identified(operation, exchange, secret, signature_of(request, settings.address, body))
             accept = request.headers.get("accept", "*/*")
             return operation.handler(
                 Asked(exchange, dict(request.path_params), dict(request.query_params), accept, body, who, gone.is_set)
@@ -134,6 +140,46 @@ def route(operation: Operation, exchange: Exchange) -> Route:
         return await (crowd.run(request, answer, gone) if operation.slow else run_in_threadpool(answer))
 
     return Route(operation.path, endpoint, methods=[operation.method])
+
+
+def _identified(
+    operation: Operation, exchange: Exchange, secret: str | None, signed: SignedRequest | None
+) -> Identity | None:
+    """Who asks, with a token that is good for it and a signature where the charter wants one.
+
+    A signature that is there must be good, even where none is needed: else a broken signer would notice too late.
+    """
+    if secret is None:
+        if signed is not None:
+            raise _nobody()
+        return None
+    who = exchange.identify(secret, signed)
+    if operation.scopes and not who.scopes & {*operation.scopes}:
+        wanted = " or ".join(operation.scopes)
+        raise Refused(
+            "identity.scope", f"The API token is not good for {wanted}.",
+            hint=f"Ask the operator for a token with the scope {wanted}.",
+        )  # fmt: skip
+    if who.signature is None and _must_be_signed(operation, exchange):
+        raise NotIdentified(
+            "identity.signature_missing", f"The charter asks for a signature on every {operation.kind} request.",
+            hint="Register a request key and sign with it: sandbox.client.connect(url, token, key=FILE).",
+        )  # fmt: skip
+    return who
+
+
+def _must_be_signed(operation: Operation, exchange: Exchange) -> bool:
+    charter = exchange.charter() if operation.kind is not None else None
+    return charter is not None and operation.kind in charter.signed_requests
+
+
+def _nobody() -> NotIdentified:
+    return NotIdentified("identity.missing", "This needs an API token.", hint="Send Authorization: Bearer TOKEN.")
+
+
+def answered(answer: Any, status: int = 200) -> Response:
+    """One of our shapes as JSON."""
+    return Response(msgspec.json.encode(answer), status, media_type="application/json")
 
 
 def decode(body: bytes, shape: Any) -> Any:
@@ -153,7 +199,7 @@ def decode(body: bytes, shape: Any) -> Any:
 
 def _answers(operation: Operation, schema: dict[str, Any]) -> dict[str, Any]:
     content = {media: {"schema": schema} if media == "application/json" else {} for media in operation.media}
-    statuses = {*operation.refusals, 400, 405, 500, 503} | ({401} if operation.token else set())
+    statuses = {*operation.refusals, 400, 401, 405, 500, 503} | ({403} if operation.token else set())
     refused = {"description": "refused", "content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
     return {str(operation.status): {"description": "done", "content": content}} | {
         str(status): refused for status in sorted(statuses)
@@ -169,11 +215,21 @@ def _described(operation: Operation, schema: dict[str, Any], taken: dict[str, An
         "parameters": [{"name": name, "in": "path", "required": True, "schema": text} for name in names]
         + [{"name": name, "in": "query", "required": False, "schema": text} for name in operation.parameters],
         "responses": _answers(operation, schema),
-        "security": [{"token": []}] if operation.token else [],
+        "security": _security(operation),
     }
+    if operation.kind is not None:
+        described["parameters"] += [{"name": name, "in": "header", "schema": text} for name in SIGNATURE]
     if taken is not None:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": taken}}}
+        content = {"application/json": {"schema": taken}}
+        described["requestBody"] = {"required": not operation.bare, "content": content}
     return described
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    """The token, good for one of the scopes: OpenAPI reads a list as alternatives."""
+    if not operation.token:
+        return []
+    return [{"token": [scope]} for scope in operation.scopes] or [{"token": []}]
 
 
 def openapi(operations: tuple[Operation, ...]) -> dict[str, Any]:

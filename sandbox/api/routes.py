@@ -6,79 +6,51 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from sandbox.api import render
-from sandbox.api.operations import Asked, Operation, decode
+from sandbox.api import oversight, render, trade
+from sandbox.api.operations import Asked, Operation, answered, decode
 from sandbox.api.shapes import (
     AgreementView,
     Alive,
+    CharterView,
     DatasetView,
+    HistoryView,
+    NegotiationView,
     OfferView,
+    OrderView,
     PartView,
     QueryAnswer,
     QueryBody,
     Ready,
+    SuspensionView,
     VolumeAnswer,
     dataset_view,
-    offer_view,
     volume_view,
 )
-from sandbox.core.canonical import parse
 from sandbox.core.errors import Invalid, NotFound
 from sandbox.core.terms import Role
 from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.query import Result
-from sandbox.query.spool import Spool
 
 DIMENSIONS: Final = ("day", "provider", "buyer", "dataset", "sector")
 _AT_ONCE: Final = 1 << 20
 _RESULT_MEDIA: Final = (render.JSON, render.CSV, render.ARROW)
 
 
-def _json(answer: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(answer), status, media_type=render.JSON)
-
-
 def healthz(asked: Asked) -> Response:
     """Whether the process answers."""
-    return _json(Alive("ok"))
+    return answered(Alive("ok"))
 
 
 def readyz(asked: Asked) -> Response:
     """Whether database, log, decision point and jail are ready."""
     parts = {name: PartView(part.ready, part.says) for name, part in asked.exchange.status().items()}
     ready = all(part.ready for part in parts.values())
-    return _json(Ready(ready, parts), 200 if ready else 503)
+    return answered(Ready(ready, parts), 200 if ready else 503)
 
 
 def list_datasets(asked: Asked) -> Response:
     """The catalogue: the newest version of each dataset."""
-    return _json([dataset_view(version) for version in asked.exchange.datasets()])
-
-
-def list_offers(asked: Asked) -> Response:
-    """Every offer, with its signed document."""
-    exchange = asked.exchange
-    return _json([offer_view(offer, parse(exchange.offer_envelope(offer.id))) for offer in exchange.offers()])
-
-
-def list_agreements(asked: Asked) -> Response:
-    """The caller's agreements, on either side."""
-    rows = asked.exchange.agreements(asked.participant.id)
-    return _json([AgreementView(row.id, row.dataset, row.provider, row.buyer, row.state) for row in rows])
-
-
-def create_agreement(asked: Asked) -> Response:
-    """Hand in an agreement that buyer and provider signed; the exchange countersigns and records it."""
-    envelope = parse(asked.body)
-    contract = envelope.get("contract")
-    parties = (contract.get("assigner"), contract.get("assignee")) if isinstance(contract, dict) else ()
-    if asked.participant.id not in parties:  # a token never signs, and nobody hands in others' contracts
-        raise NotFound(
-            "agreement.foreign", "You are no party to this agreement.", hint="Sign in as its buyer or provider."
-        )
-    agreement = asked.exchange.agree(asked.body)
-    view = AgreementView(agreement.id, agreement.dataset, agreement.provider, agreement.buyer, "in_force")
-    return _json(view, 201)
+    return answered([dataset_view(version) for version in asked.exchange.datasets()])
 
 
 def negotiated(accept: str) -> str:
@@ -113,7 +85,7 @@ def create_query(asked: Asked) -> Response:
     media = negotiated(asked.accept)
     body: QueryBody = decode(asked.body, QueryBody)
     request = QueryRequest(body.sql, tuple(body.agreements), body.purpose, body.max_price_vnd, asked.gone)
-    result = asked.exchange.query(asked.participant, request)
+    result = asked.exchange.query(asked.identity, request)
     receipt = f"/v1/queries/{result.id}/receipt"
     headers = {
         "Location": receipt,
@@ -125,15 +97,19 @@ def create_query(asked: Asked) -> Response:
     }
     if media == render.ARROW and result.spool.bytes > _AT_ONCE:
         headers["Content-Length"] = str(result.spool.bytes)
-        return StreamingResponse(_leaving(result.spool), 201, headers, media)
+        return StreamingResponse(_leaving(result), 201, headers, media)
     return Response(_rendered(result, media, receipt), 201, headers, media)
 
 
-def _leaving(spool: Spool) -> Iterator[bytes]:
+def _leaving(result: Result) -> Iterator[bytes]:
+    """The stream, which ends short of its Content-Length when what it is of is stopped meanwhile."""
     try:
-        yield from spool.chunks()
+        for chunk in result.spool.chunks():
+            if result.frozen():
+                return
+            yield chunk
     finally:
-        spool.close()
+        result.spool.close()
 
 
 def _rendered(result: Result, media: str, receipt: str) -> bytes:
@@ -157,37 +133,74 @@ def _rendered(result: Result, media: str, receipt: str) -> bytes:
 
 def get_receipt(asked: Asked) -> Response:
     """The receipt of a query's outcome, checkable offline."""
-    return Response(asked.exchange.receipt(asked.participant, asked.path["id"]), media_type=render.JSON)
+    return Response(asked.exchange.receipt(asked.identity.participant, asked.path["id"]), media_type=render.JSON)
 
 
 def get_volume(asked: Asked) -> Response:
     """The transaction volume, whole or by day, provider, dataset, sector; by buyer for regulator and operator."""
     by = asked.query.get("by")
     if by is None:
-        return _json(VolumeAnswer(volume_view(asked.exchange.volume())))
+        return answered(VolumeAnswer(volume_view(asked.exchange.volume())))
     if by not in DIMENSIONS:
         raise Invalid("request.malformed", f"No volume by {by[:40]!r}.", hint="By: " + ", ".join(DIMENSIONS))
-    if by == "buyer" and not asked.participant.roles & {Role.REGULATOR, Role.OPERATOR}:
+    if by == "buyer" and not asked.identity.roles & {Role.REGULATOR, Role.OPERATOR}:
         raise NotFound("not_found", "The volume by buyer is for the regulator and the operator.")
     parts = {name: volume_view(part) for name, part in asked.exchange.volume_by(by).items()}
-    return _json(VolumeAnswer(volume_view(asked.exchange.volume()), parts))
+    return answered(VolumeAnswer(volume_view(asked.exchange.volume()), parts))
 
 
+def get_decision(asked: Asked) -> Response:
+    """The decision on a query of the caller's, refused ones too: the question, and each rule with its sentence."""
+    return answered(asked.exchange.explain(asked.identity.participant, asked.path["id"]))
+
+
+_SIGNED: Final = (403, 404, 409, 413, 422)
 OPERATIONS: Final = (
     Operation("GET", "/healthz", healthz, Alive, token=False),
     Operation("GET", "/readyz", readyz, Ready, token=False),
+    Operation("GET", "/v1/charter", oversight.get_charter, CharterView, token=False, refusals=(404,)),
     Operation("GET", "/v1/datasets", list_datasets, list[DatasetView], token=False),
-    Operation("GET", "/v1/offers", list_offers, list[OfferView], token=False),
-    Operation("GET", "/v1/agreements", list_agreements, list[AgreementView]),
+    Operation("GET", "/v1/offers", trade.list_offers, list[OfferView], token=False),
     Operation(
-        "POST", "/v1/agreements", create_agreement, AgreementView, body=dict[str, Any], status=201,
-        refusals=(403, 404, 409, 413, 422),
+        "POST", "/v1/offers", trade.create_offer, OfferView, body=dict[str, Any], status=201, refusals=_SIGNED,
+        scopes=("publish",), kind="contract",
+    ),
+    Operation("GET", "/v1/negotiations", trade.list_negotiations, list[NegotiationView], scopes=("read",)),
+    Operation(
+        "POST", "/v1/negotiations", trade.start_negotiation, NegotiationView, body=dict[str, Any], status=201,
+        refusals=_SIGNED, scopes=("contract",), kind="contract",
+    ),
+    Operation(
+        "GET", "/v1/negotiations/{id}", trade.get_negotiation, HistoryView, refusals=(404,), scopes=("read",)
+    ),
+    Operation(
+        "POST", "/v1/negotiations/{id}/{act}", trade.move_negotiation, NegotiationView, body=dict[str, Any],
+        refusals=_SIGNED, scopes=("contract",), kind="contract", bare=True,
+    ),
+    Operation("GET", "/v1/agreements", trade.list_agreements, list[AgreementView], scopes=("read",)),
+    Operation(
+        "POST", "/v1/agreements", trade.create_agreement, AgreementView, body=dict[str, Any], status=201,
+        refusals=_SIGNED, scopes=("contract",), kind="contract",
     ),
     Operation(
         "POST", "/v1/queries", create_query, QueryAnswer, body=QueryBody, status=201, media=_RESULT_MEDIA,
-        refusals=(402, 403, 404, 406, 413, 422, 429), slow=True,
+        refusals=(402, 403, 404, 406, 413, 422, 429), slow=True, scopes=("query",), kind="query",
     ),
-    Operation("GET", "/v1/queries/{id}/receipt", get_receipt, dict[str, Any], refusals=(404,)),
-    Operation("GET", "/v1/volume", get_volume, VolumeAnswer, parameters=("by",), refusals=(404,)),
+    Operation(
+        "GET", "/v1/queries/{id}/receipt", get_receipt, dict[str, Any], refusals=(404,), scopes=("read",)
+    ),
+    Operation(
+        "GET", "/v1/queries/{id}/decision", get_decision, dict[str, Any], refusals=(404,), scopes=("read",)
+    ),
+    Operation(
+        "POST", "/v1/orders", oversight.give_order, OrderView, body=dict[str, Any], status=201, refusals=_SIGNED,
+        scopes=("supervise", "contract"), kind="order",
+    ),
+    Operation(
+        "GET", "/v1/suspensions", oversight.list_suspensions, list[SuspensionView], scopes=("read",)
+    ),
+    Operation(
+        "GET", "/v1/volume", get_volume, VolumeAnswer, parameters=("by",), refusals=(404,), scopes=("read",)
+    ),
 )  # fmt: skip
 """Every operation of the API but the OpenAPI document and the log's static files."""

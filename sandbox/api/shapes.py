@@ -43,7 +43,10 @@ class ColumnView(msgspec.Struct):
 
 
 class DatasetView(msgspec.Struct):
-    """A dataset's newest version as the catalogue shows it. Sizes of protected datasets are for their provider."""
+    """A dataset's newest version as the catalogue shows it. Sizes of protected datasets are for their provider.
+
+    ``quality`` and ``lawful_origin`` are what the seller says of it, in each language.
+    """
 
     id: str
     version: str
@@ -57,6 +60,9 @@ class DatasetView(msgspec.Struct):
     published_at: str
     columns: list[ColumnView]
     dimensions: list[str]
+    seller_status: str | None
+    quality: dict[str, str] | None
+    lawful_origin: dict[str, str] | None
 
 
 class OfferView(msgspec.Struct):
@@ -83,6 +89,66 @@ class AgreementView(msgspec.Struct):
     provider: str
     buyer: str
     state: str
+
+
+class NegotiationView(msgspec.Struct):
+    """A negotiation: where it stands in the Dataspace Protocol's states, and whose turn it is."""
+
+    id: str
+    state: str
+    dataset: str
+    provider: str
+    buyer: str
+    due: str | None
+
+
+class MessageView(msgspec.Struct):
+    """One message of a negotiation: who (``C`` the buyer, ``P`` the provider) led it where, with which document."""
+
+    party: str
+    state: str
+    document: str | None
+    envelope: dict[str, Any] | None
+    at: str
+
+
+class HistoryView(msgspec.Struct):
+    """A negotiation with its messages in order."""
+
+    negotiation: NegotiationView
+    messages: list[MessageView]
+
+
+class CharterView(msgspec.Struct):
+    """The charter in force: its document, its stage, and the caps of that stage."""
+
+    digest: str
+    id: str
+    version: int
+    state: str
+    stage: str | None
+    caps: dict[str, Any]
+    document: dict[str, Any]
+
+
+class OrderView(msgspec.Struct):
+    """An order that was carried out."""
+
+    id: str
+    act: str
+    kind: str
+    target: str
+    ends: str | None
+
+
+class SuspensionView(msgspec.Struct):
+    """A suspension, or an open incident, that stands now; the market has no ``target``."""
+
+    id: str
+    act: str
+    kind: str
+    target: str
+    reason: str
 
 
 class VolumeView(msgspec.Struct):
@@ -139,6 +205,9 @@ def dataset_view(version: DatasetVersion) -> DatasetView:
         published_at=text_of(version.published_at),
         columns=[ColumnView(each.name, each.type, each.sensitivity, dict(each.meaning)) for each in exposed],
         dimensions=[dimension.name for dimension in descriptor.dimensions],
+        seller_status=descriptor.seller_status,
+        quality=dict(descriptor.quality) if descriptor.quality else None,
+        lawful_origin=dict(descriptor.lawful_origin) if descriptor.lawful_origin else None,
     )
 
 

@@ -3,12 +3,18 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import quote
 
 import httpx2
 
 from sandbox.core import errors
-from sandbox.core.errors import SandboxError, Unavailable
+from sandbox.core.clock import Clock, SystemClock
+from sandbox.core.errors import Invalid, SandboxError, Unavailable
+
+if TYPE_CHECKING:  # whoever signs nothing does not wait for it
+    from sandbox.core.keys import SigningKey
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _KINDS: Final = {
@@ -70,6 +76,48 @@ class Remote:
         """Your agreements."""
         return list(self._get("/v1/agreements").json())
 
+    def charter(self) -> dict[str, Any]:
+        """The charter in force, with its stage and caps."""
+        return self._object("GET", "/v1/charter")
+
+    def offer(self, envelope: bytes) -> dict[str, Any]:
+        """Register an offer that you signed."""
+        return self._object("POST", "/v1/offers", content=envelope)
+
+    def agree(self, envelope: bytes) -> dict[str, Any]:
+        """Hand in an agreement that its buyer and its provider signed."""
+        return self._object("POST", "/v1/agreements", content=envelope)
+
+    def negotiations(self) -> list[dict[str, Any]]:
+        """Your negotiations, and whose turn it is in each."""
+        return list(self._get("/v1/negotiations").json())
+
+    def negotiation(self, name: str) -> dict[str, Any]:
+        """One of your negotiations with its messages."""
+        return self._object("GET", f"/v1/negotiations/{_plain(name)}")
+
+    def negotiate(self, act: str, envelope: bytes | None = None, negotiation: str | None = None) -> dict[str, Any]:
+        """Begin a negotiation by a signed request or directed offer, or take a step in one.
+
+        ``act`` is ``request``, ``offer``, ``accept``, ``agree``, ``verify``, ``finalize`` or ``terminate``.
+        """
+        if negotiation is None:
+            return self._object("POST", "/v1/negotiations", content=envelope or b"{}")
+        path = f"/v1/negotiations/{_plain(negotiation)}/{_plain(act)}"
+        return self._object("POST", path, content=envelope or b"{}")
+
+    def order(self, envelope: bytes) -> dict[str, Any]:
+        """Hand in a signed order."""
+        return self._object("POST", "/v1/orders", content=envelope)
+
+    def suspensions(self) -> list[dict[str, Any]]:
+        """What is suspended or has an open incident, as far as it concerns you."""
+        return list(self._get("/v1/suspensions").json())
+
+    def decision(self, query_id: str) -> dict[str, Any]:
+        """Why one of your queries was allowed or refused, rule by rule."""
+        return self._object("GET", f"/v1/queries/{_plain(query_id)}/decision")
+
     def query(
         self, sql: str, *, agreements: Sequence[str], purpose: str, max_price_vnd: int | None = None
     ) -> QueryResult:
@@ -95,7 +143,11 @@ class Remote:
 
     def receipt(self, query_id: str) -> bytes:
         """The receipt of one of your queries, refused and failed ones too."""
-        return self._get(f"/v1/queries/{query_id}/receipt").content
+        return self._get(f"/v1/queries/{_plain(query_id)}/receipt").content
+
+    def _object(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._ask(method, path, **rest).json()
+        return answer
 
     def _get(self, path: str) -> httpx2.Response:
         return self._ask("GET", path)
@@ -110,6 +162,11 @@ class Remote:
         if answer.is_error:
             raise _error(answer)
         return answer
+
+
+def _plain(name: str) -> str:
+    """A name as one step of a path; none may lead elsewhere."""
+    return quote(name, safe="")
 
 
 def _error(answer: httpx2.Response) -> SandboxError:
@@ -127,7 +184,38 @@ def _error(answer: httpx2.Response) -> SandboxError:
     return error
 
 
-def connect(url: str, token: str = "", *, transport: httpx2.BaseTransport | None = None) -> Remote:
-    """Connect to an exchange, such as ``http://127.0.0.1:8080``, with an API token."""
+def connect(
+    url: str,
+    token: str = "",
+    *,
+    key: "SigningKey | Path | str | None" = None,
+    clock: Clock | None = None,
+    transport: httpx2.BaseTransport | None = None,
+) -> Remote:
+    """Connect to an exchange.
+
+    Args:
+        url: its address as the operator made it known, such as ``https://san.example.vn``; signatures cover it.
+        token: an API token.
+        key: a request key that is registered for the token's owner, or its file: every request is signed with it.
+        clock: tells the time of signatures; the machine's unless given.
+        transport: something else than a network, for tests.
+
+    Raises:
+        NotFound, Invalid: the key's file is missing, exposed or malformed; a key without a token.
+    """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return Remote(httpx2.Client(base_url=url, headers=headers, timeout=120.0, transport=transport, trust_env=False))
+    if key is not None and not token:
+        raise Invalid("identity.missing", "A signed request needs an API token too.", hint="Give the token.")
+    signer = None if key is None else _signer(key, clock or SystemClock())
+    http = httpx2.Client(
+        base_url=url, headers=headers, timeout=120.0, transport=transport, trust_env=False, auth=signer
+    )
+    return Remote(http)
+
+
+def _signer(key: "SigningKey | Path | str", clock: Clock) -> httpx2.Auth:
+    from sandbox.client.signing import RequestSigner  # noqa: PLC0415
+    from sandbox.core.keys import read_key  # noqa: PLC0415
+
+    return RequestSigner(read_key(Path(key)) if isinstance(key, str | Path) else key, clock)
