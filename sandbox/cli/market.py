@@ -27,24 +27,32 @@ class Refusal:
     purpose: str | None = None
 
 
-def _member(slug: str, name: str, role: Role) -> Participant:
-    return Participant(ParticipantId(slug), name, frozenset({role}))
+def member(slug: str, name: str, role: Role, tax_code: str | None = None) -> Participant:
+    """An invented organisation in good standing."""
+    standing = {"tax_code": tax_code, "entity_verified": True, "eid_level": 2, "payment_account": True}
+    return Participant(ParticipantId(slug), name, frozenset({role}), **standing)  # type: ignore[arg-type]
 
 
 MEMBERS: Final = (
-    _member("so-giao-thong", "Sở Giao thông vận tải", Role.PROVIDER),
-    _member("cang-vu", "Cảng vụ hàng hải", Role.PROVIDER),
-    _member("so-tai-nguyen", "Sở Tài nguyên và Môi trường", Role.PROVIDER),
-    _member("so-khoa-hoc", "Sở Khoa học và Công nghệ", Role.PROVIDER),
-    _member("hiep-hoi-ban-le", "Hiệp hội bán lẻ", Role.PROVIDER),
-    _member("khoi-nghiep-xe-buyt", "Công ty khởi nghiệp xe buýt", Role.BUYER),
-    _member("cong-ty-logistics", "Công ty logistics", Role.BUYER),
-    _member("ngan-hang", "Ngân hàng", Role.BUYER),
-    _member("truong-dai-hoc", "Trường đại học", Role.BUYER),
-    _member("cong-ty-fintech", "Công ty fintech", Role.BUYER),
-    _member("co-quan-giam-sat", "Cơ quan giám sát", Role.REGULATOR),
+    member("so-giao-thong", "Sở Giao thông vận tải", Role.PROVIDER),
+    member("cang-vu", "Cảng vụ hàng hải", Role.PROVIDER),
+    member("so-tai-nguyen", "Sở Tài nguyên và Môi trường", Role.PROVIDER),
+    member("so-khoa-hoc", "Sở Khoa học và Công nghệ", Role.PROVIDER),
+    member("hiep-hoi-ban-le", "Hiệp hội bán lẻ", Role.PROVIDER, tax_code="0312345678"),
+    member("khoi-nghiep-xe-buyt", "Công ty khởi nghiệp xe buýt", Role.BUYER),
+    member("cong-ty-logistics", "Công ty logistics", Role.BUYER),
+    member("ngan-hang", "Ngân hàng", Role.BUYER),
+    member("truong-dai-hoc", "Trường đại học", Role.BUYER),
+    member("cong-ty-fintech", "Công ty fintech", Role.BUYER),
 )
-"""Everyone in the pilot but the operator. All of them are invented."""
+"""Everyone who trades in the pilot. All of them are invented."""
+REGULATOR: Final = member("co-quan-giam-sat", "Cơ quan giám sát", Role.REGULATOR)
+NEGOTIATED: Final = "cang_luot_tau"
+"""The dataset whose price is bargained over."""
+BARGAIN: Final = (30_000, 36_000)
+"""What its buyer asks for and what its provider meets, in đồng a query; the offer says 40.000."""
+CERTIFIED: Final = "hoa_don_dnnvv"
+"""The dataset whose provider signs with a certificate of an authority."""
 
 DEALS: Final = (
     Deal("xe_buyt_luot_di", "so-giao-thong", "khoi-nghiep-xe-buyt", "quy_hoach_tuyen"),

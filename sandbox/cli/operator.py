@@ -1,12 +1,14 @@
 """The operator's verbs: make an exchange, admit participants, give tokens, take money in, serve."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sandbox.cli import say
-from sandbox.core.terms import Participant, ParticipantId, Role
+from sandbox.core.terms import SCOPES, Participant, ParticipantId, Role
 
 
 @click.command()
@@ -14,13 +16,20 @@ from sandbox.core.terms import Participant, ParticipantId, Role
 @click.option("--exchange", default="san-du-lieu", show_default=True, help="Participant id of the exchange.")
 @click.option("--origin", default="san-du-lieu.example.vn/log", show_default=True, help="Name of the log.")
 @click.option("--name", default="Sàn giao dịch dữ liệu", show_default=True, help="Name of the operator.")
-def init(home: Path, exchange: str, origin: str, name: str) -> None:
+@click.option(
+    "--trust-store",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="PEM file of CA roots that may sign.",
+)
+def init(home: Path, exchange: str, origin: str, name: str, trust_store: Path | None) -> None:
     """Make a new exchange in a folder: settings, keys, database and an empty log."""
     from sandbox import bootstrap
     from sandbox.settings import Settings, from_environ
 
     named = {key: value for key, value in from_environ().items() if key != "home"}
-    settings = Settings(**(named | {"home": home, "exchange": exchange, "origin": origin}))  # type: ignore[arg-type]
+    given = {"home": home, "exchange": exchange, "origin": origin}
+    given |= {"trust_store": trust_store.resolve()} if trust_store else {}
+    settings = Settings(**(named | given))  # type: ignore[arg-type]
     bootstrap.init(settings, name)
     say.done(f"{home} is an exchange. Back up {home / 'keys'}; hand {home / bootstrap.VKEY_FILE} to your regulator.")
 
@@ -37,12 +46,15 @@ def serve(home: Path | None, host: str | None, port: int | None) -> None:
     from sandbox.bootstrap import build
 
     settings = say.settings_of(home)
+    # the address that signed requests name: see settings.address
+    settings = replace(settings, host=host or settings.host, port=port or settings.port)
     with build(settings) as exchange:
         exchange.house.engine.require_isolation()
-        address = host or settings.host, port or settings.port
-        say.done(f"serving {settings.home} at http://{address[0]}:{address[1]}  (see /v1/datasets, /openapi.json)")
+        say.done(
+            f"serving {settings.home} at http://{settings.host}:{settings.port}  (see /v1/datasets, /openapi.json)"
+        )
         # uvicorn's access log would print query strings; SQL never stands in a URL, and none of this is logged
-        uvicorn.run(create_app(exchange), host=address[0], port=address[1], log_level="warning", access_log=False)
+        uvicorn.run(create_app(exchange), host=settings.host, port=settings.port, log_level="warning", access_log=False)
 
 
 @click.command()
@@ -71,15 +83,30 @@ def participants() -> None:
 @click.option("--role", "roles", multiple=True, required=True, type=click.Choice([role.value for role in Role]))
 @click.option("--public-key", type=click.Path(path_type=Path, dir_okay=False), help="Its NAME.pub.jwk.")
 @click.option("--territory", default="VN", show_default=True, help="ISO 3166 country code.")
+@click.option("--tax-code", help="Its tax code, as its CA certificates say it.")
+@click.option("--entity-verified", is_flag=True, help="You have verified the legal entity.")
+@click.option(
+    "--eid-level", type=click.IntRange(0, 4), default=0, show_default=True, help="Assurance level of its eID."
+)
+@click.option("--payment-account", is_flag=True, help="It has a payment account in its name.")
 def add(
-    home: Path | None, participant: str, name: str, roles: tuple[str, ...], public_key: Path | None, territory: str
+    home: Path | None,
+    participant: str,
+    name: str,
+    roles: tuple[str, ...],
+    public_key: Path | None,
+    **standing: Any,
 ) -> None:
-    """Admit PARTICIPANT (a slug such as cong-ty-fintech) with its public key."""
+    """Admit PARTICIPANT (a slug such as cong-ty-fintech) with its public key.
+
+    The policies ask for a verified legal entity, an eID of the charter's level and, of buyers and providers, a payment
+    account and a charter in force.
+    """
     from sandbox.bootstrap import build
     from sandbox.core.keys import read_public_key
 
     key = read_public_key(public_key) if public_key else None
-    member = Participant(ParticipantId(participant), name, frozenset(Role(role) for role in roles), territory)
+    member = Participant(ParticipantId(participant), name, frozenset(Role(role) for role in roles), **standing)
     with build(say.settings_of(home)) as exchange:
         exchange.admit(member, key)
     say.done(f"{participant} is admitted as {', '.join(roles)}")
@@ -102,22 +129,62 @@ def list_participants(home: Path | None, *, as_json: bool) -> None:
 
 @click.group()
 def tokens() -> None:
-    """Create API tokens."""
+    """Create and revoke API tokens."""
 
 
 @tokens.command("create")
 @say.home_option
 @click.argument("participant")
 @click.option("--days", type=click.IntRange(1, 366), default=30, show_default=True, help="Days until it expires.")
-def create(home: Path | None, participant: str, days: int) -> None:
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="What it is good for; all, if none.")
+@click.option(
+    "--single-factor", is_flag=True, help="Its holder did not sign in with a second factor: it will not trade."
+)
+def create(home: Path | None, participant: str, days: int, scopes: tuple[str, ...], *, single_factor: bool) -> None:
     """Print a new API token of PARTICIPANT, this once."""
     from sandbox.bootstrap import build
 
     with build(say.settings_of(home)) as exchange:
         expires = exchange.house.now() + timedelta(days=days)
-        secret = exchange.create_token(ParticipantId(participant), expires)
+        amr = ("pwd",) if single_factor else ("mfa",)
+        secret = exchange.create_token(ParticipantId(participant), expires, scopes or None, amr)
     click.echo(secret)
     say.done(f"valid until {expires:%d/%m/%Y}; it is not kept here and cannot be shown again")
+
+
+@tokens.command("list")
+@say.home_option
+@say.json_option
+@click.argument("participant", required=False)
+def list_tokens(home: Path | None, participant: str | None, *, as_json: bool) -> None:
+    """The API tokens, of PARTICIPANT or of all, by id; the secrets are not kept."""
+    from sandbox.bootstrap import build
+
+    with build(say.settings_of(home)) as exchange:
+        rows = [
+            {
+                "id": each.id[:16],
+                "owner": each.owner,
+                "scopes": ",".join(sorted(each.scopes)),
+                "signed_in": ",".join(each.amr),
+                "until": f"{each.expires_at:%d/%m/%Y}",
+                "revoked": "yes" if each.revoked_at else "no",
+            }
+            for each in exchange.tokens(ParticipantId(participant) if participant else None)
+        ]
+    say.show(rows, as_json=as_json)
+
+
+@tokens.command("revoke")
+@say.home_option
+@click.argument("token")
+def revoke(home: Path | None, token: str) -> None:
+    """End the API token of this id (see tokens list), at once and for good."""
+    from sandbox.bootstrap import build
+
+    with build(say.settings_of(home)) as exchange:
+        exchange.revoke_token(token)
+    say.done("the token is revoked")
 
 
 @click.group()
@@ -151,21 +218,3 @@ def show(home: Path | None, participant: str, *, as_json: bool) -> None:
     with build(say.settings_of(home)) as exchange:
         balance = exchange.balance(ParticipantId(participant))
     say.show([{"participant": participant, "balance_vnd": int(balance)}], as_json=as_json)
-
-
-@click.group()
-def policy() -> None:
-    """Work with the Rego policies."""
-
-
-@policy.command("bundle")
-@click.option("--policies", type=click.Path(path_type=Path, file_okay=False), help="Folder of the policies.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The bundle (.tar.gz).")
-def bundle(policies: Path | None, out: Path) -> None:
-    """Build the bundle that an OPA server loads; it attests the same digest as the embedded engine."""
-    from sandbox.policy.bundle import Bundle
-    from sandbox.settings import share
-
-    built = Bundle.load(policies or share("policies"))
-    out.write_bytes(built.archive())
-    say.done(f"{out} holds the policies {built.digest}")

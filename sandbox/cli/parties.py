@@ -15,19 +15,30 @@ from sandbox.cli import say
 @click.command()
 @click.argument("owner")
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Folder.")
-@click.option("--alg", type=click.Choice(["Ed25519", "ES256"]), default="Ed25519", show_default=True)
-def keygen(owner: str, directory: Path, alg: str) -> None:
-    """Make a signing key for OWNER: OWNER.jwk (keep it) and OWNER.pub.jwk (hand it to the exchange)."""
+@click.option(
+    "--alg", type=click.Choice(["Ed25519", "ES256", "PS256", "ML-DSA-65"]), default="Ed25519", show_default=True
+)
+@click.option(
+    "--use", type=click.Choice(["contract", "request", "witness"]), default="contract", show_default=True,
+    help="What it signs: contracts, requests to the API, or checkpoints of the log.",
+)  # fmt: skip
+def keygen(owner: str, directory: Path, alg: str, use: str) -> None:
+    """Make a signing key for OWNER: OWNER.jwk (keep it) and OWNER.pub.jwk (hand it to the exchange).
+
+    A key of another use than contracts bears it in its file's name, such as OWNER.request.jwk.
+    """
     from sandbox.core.errors import Invalid
     from sandbox.core.keys import new_key, write_key
     from sandbox.core.terms import SLUG
 
     if not SLUG.fullmatch(owner):
         raise Invalid("participant.invalid", f"{owner!r} is no participant id.", hint="Write it like cong-ty-fintech.")
+    if use != "contract" and alg != "Ed25519":
+        raise Invalid("key.unsupported", f"A {use} key is an Ed25519 key, not {alg}.", hint="Leave out --alg.")
     directory.mkdir(parents=True, exist_ok=True)
-    key = new_key(owner, alg)
-    write_key(key, directory / f"{owner}.jwk")
-    say.done(f"key {key.kid} in {directory / owner}.jwk; hand {owner}.pub.jwk to the exchange")
+    key, name = new_key(owner, alg), owner if use == "contract" else f"{owner}.{use}"
+    write_key(key, directory / f"{name}.jwk")
+    say.done(f"key {key.kid} in {directory / name}.jwk; hand {name}.pub.jwk to the exchange")
 
 
 @click.command()
@@ -103,23 +114,26 @@ def datasets(home: Path | None, *, as_json: bool) -> None:
 @click.command()
 @say.home_option
 @say.key_option
+@say.certificates_option
 @click.argument("dataset")
 @click.option("--terms", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Terms (JSON).")
 @say.out_option
-def offer(home: Path | None, key_file: Path, dataset: str, terms: Path, out: Path | None) -> None:
+def offer(
+    home: Path | None, key_file: Path, certificates: Path | None, dataset: str, terms: Path, out: Path | None
+) -> None:
     """Sign an offer of DATASET's newest version and register it; prints the signed offer."""
     from sandbox.bootstrap import build
     from sandbox.core.keys import read_key
 
     settings, key, content = say.settings_of(home), read_key(key_file), say.read_file(terms)
     with build(settings) as exchange:
-        envelope = signed_offer(exchange, dataset, content, key)
+        envelope = signed_offer(exchange, dataset, content, key, say.chain_of(certificates))
         offered = exchange.offer(envelope)
     say.write(envelope + b"\n", out)
     say.done(f"offer {offered.id} is registered")
 
 
-def signed_offer(exchange: Any, dataset: str, terms: bytes, key: Any) -> bytes:
+def signed_offer(exchange: Any, dataset: str, terms: bytes, key: Any, chain: tuple[bytes, ...] = ()) -> bytes:
     """An offer of a dataset's newest version under some terms, signed by its provider.
 
     Raises:
@@ -130,12 +144,14 @@ def signed_offer(exchange: Any, dataset: str, terms: bytes, key: Any) -> bytes:
     from sandbox.contracts.terms import offer_document
     from sandbox.core.canonical import parse
     from sandbox.core.errors import NotFound
+    from sandbox.exchange.grants import statement_document
 
     version = next((each for each in exchange.datasets() if each.dataset == dataset), None)
     if version is None:
         raise NotFound("dataset.unknown", f"No dataset {dataset!r} is listed.", hint="See: sandbox datasets")
-    document = offer_document(parse(terms), version.dataset, version.digest, version.provider, exchange.house.now())
-    return envelope.sign_offer(document, key)
+    now, statement = exchange.house.now(), statement_document(version.descriptor)
+    document = offer_document(parse(terms), version.dataset, version.digest, version.provider, now, statement)
+    return envelope.sign_offer(document, key, chain)
 
 
 @click.command()
@@ -153,7 +169,7 @@ def offers(home: Path | None, *, as_json: bool) -> None:
                 "provider": each.provider,
                 "purposes": ",".join(each.terms.purposes),
                 "price_vnd": int(each.terms.price),
-                "not_after": each.terms.not_after.isoformat(),
+                "not_after": each.terms.not_after.isoformat() if as_json else f"{each.terms.not_after:%d/%m/%Y}",
             }
             for each in exchange.offers()
         ]
@@ -162,9 +178,10 @@ def offers(home: Path | None, *, as_json: bool) -> None:
 
 @click.command()
 @say.key_option
+@say.certificates_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @say.out_option
-def sign(key_file: Path, file: Path, out: Path | None) -> None:
+def sign(key_file: Path, certificates: Path | None, file: Path, out: Path | None) -> None:
     """Sign FILE: a buyer signs an offer into an agreement, a provider countersigns that agreement."""
     from sandbox.contracts import envelope
     from sandbox.core.clock import SystemClock
@@ -172,7 +189,8 @@ def sign(key_file: Path, file: Path, out: Path | None) -> None:
     from sandbox.core.signing import unverified
 
     key, content = read_key(key_file), say.read_file(file).strip()
-    signed = envelope.accept_offer(content, key, secrets.token_bytes(32), SystemClock().now())
+    chain = say.chain_of(certificates)
+    signed = envelope.accept_offer(content, key, secrets.token_bytes(32), SystemClock().now(), chain)
     say.write(signed + b"\n", out)
     parties = len(unverified(signed, envelope.CONTRACT)[1])
     say.done("signed; the provider signs next" if parties == 1 else "signed; now hand it in: sandbox agree FILE")
@@ -219,12 +237,19 @@ def agreements(home: Path | None, *, as_json: bool) -> None:
 @click.option("--purpose", required=True, help="One of the agreement's purposes.")
 @click.option("--token-file", type=click.Path(path_type=Path, dir_okay=False), help="API token. [env: SANDBOX_TOKEN]")
 @click.option("--url", help="Ask this exchange over HTTP instead of a local home. [env: SANDBOX_URL]")
+@click.option(
+    "--key",
+    "key_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Sign what is sent over HTTP with this request key (keygen --use request).",
+)
 @click.option("--max-price-vnd", type=click.IntRange(0), help="Refuse a price above this.")
 @click.option("-o", "--format", "form", type=click.Choice(["table", "json", "csv", "arrow"]), default="table")
 @click.option("--receipt", type=click.Path(path_type=Path, dir_okay=False), help="Write the receipt to this file.")
 @say.out_option
 def query(home: Path | None, sql: str, token_file: Path | None, url: str | None, form: str, **asked: Any) -> None:
     """Run one SELECT under an agreement. SQL may be - for stdin, or @FILE."""
+    from sandbox.core.errors import Invalid
     from sandbox.settings import from_environ
 
     named = from_environ()
@@ -233,6 +258,8 @@ def query(home: Path | None, sql: str, token_file: Path | None, url: str | None,
     remote = url or str(named.get("url") or "")
     if remote:
         ipc, receipt, words = _over_http(remote, token, text, asked)
+    elif asked["key_file"]:
+        raise Invalid("request.local", "A key signs what is sent over HTTP.", hint="Add --url, or leave out --key.")
     else:
         ipc, receipt, words = _at_home(home, token, text, asked)
     say.done(words)
@@ -259,7 +286,7 @@ def _at_home(home: Path | None, token: str, sql: str, asked: dict[str, Any]) -> 
     with build(settings) as exchange:
         who = exchange.identify(token)
         result = exchange.query(who, QueryRequest(sql, asked["names"], asked["purpose"], asked["max_price_vnd"]))
-        receipt = exchange.receipt(who, result.id)
+        receipt = exchange.receipt(who.participant, result.id)
     (settings.home / "receipts" / f"{result.id}.json").write_bytes(receipt)
     words = f"{result.id}: {result.rows} rows, {dong(result.price_vnd)}"
     return result.ipc, receipt, words + (", small groups withheld" if result.groups_withheld else "")
@@ -269,7 +296,7 @@ def _over_http(url: str, token: str, sql: str, asked: dict[str, Any]) -> tuple[b
     from sandbox.client import sdk
     from sandbox.market.money import dong
 
-    with sdk.connect(url, token) as exchange:
+    with sdk.connect(url, token, key=asked["key_file"]) as exchange:
         result = exchange.query(
             sql, agreements=asked["names"], purpose=asked["purpose"], max_price_vnd=asked["max_price_vnd"]
         )

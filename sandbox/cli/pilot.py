@@ -1,6 +1,7 @@
 """The demo's exchange with all its participants: every act goes through the same use cases as any other door's."""
 
 import importlib.util
+import json
 import re
 import secrets
 import shutil
@@ -15,20 +16,23 @@ from typing import Any, Final, Self
 from sandbox import bootstrap
 from sandbox.audit import verify
 from sandbox.audit.note import b64
-from sandbox.cli import market
+from sandbox.cli import market, tour
+from sandbox.cli.authority import Authority
 from sandbox.cli.parties import signed_folder, signed_offer
 from sandbox.cli.story import Narrator
 from sandbox.contracts import envelope
 from sandbox.core.canonical import Json, canonical, parse
+from sandbox.core.clock import SystemClock
 from sandbox.core.errors import Tampered
-from sandbox.core.keys import SigningKey, new_key, write_key
+from sandbox.core.keys import ES256, SigningKey, new_key, read_key, write_key
 from sandbox.core.terms import Participant, Role
 from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.house import CHECKPOINT_FOLDER
 from sandbox.exchange.query import Result
-from sandbox.settings import Settings, load, share
+from sandbox.settings import FILE, Settings, load, share
 
+TRUST_STORE: Final = "trust.pem"
 _SHORT_SECONDS: Final = 2.0
 _QUERY: Final = re.compile(r"^-- (\w+) (\d+): (.*)$")
 
@@ -58,6 +62,7 @@ class Pilot:
     exchange: Exchange
     settings: Settings
     narrator: Narrator
+    authority: Authority
     keys: dict[str, SigningKey] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     agreements: dict[str, str] = field(default_factory=dict)
@@ -74,9 +79,16 @@ class Pilot:
         """
         bootstrap.destroy(home)
         bootstrap.init(Settings(home=home), "Sàn giao dịch dữ liệu (thử nghiệm)")
+        authority = Authority.new(SystemClock().now())
+        store = home.resolve() / TRUST_STORE
+        store.write_bytes(authority.pem)
+        with (home / FILE).open("a", encoding="utf-8") as file:
+            file.write(f"trust_store = {json.dumps(str(store))}\n")
         settings = load(home, {})
         narrator.say(f"a new exchange in {home}: keys, database, empty log")
-        return cls(bootstrap.build(settings), settings, narrator)
+        pilot = cls(bootstrap.build(settings), settings, narrator, authority)
+        pilot.keys[settings.exchange] = read_key(home / bootstrap.EXCHANGE_KEY)
+        return pilot
 
     def __enter__(self) -> Self:
         return self
@@ -86,10 +98,13 @@ class Pilot:
 
     # --- before the first query ---
     def admit_everyone(self) -> None:
-        """Admit the cast; each gets a key, buyers a token and prepaid money."""
+        """Admit the regulator, put the charter in force, admit the rest; each gets a key, buyers prepaid money."""
+        self._admit(market.REGULATOR)
+        tour.adopt(self)
+        self.exchange.store_crl(self.authority.revoked(self.exchange.house.now()))
         for member in market.MEMBERS:
             self._admit(member)
-        self.narrator.say(f"{len(market.MEMBERS)} participants admitted, each with a signing key of its own")
+        self.narrator.say(f"{len(market.MEMBERS)} more participants admitted, each with a signing key of its own")
 
     def _admit(self, member: Participant) -> None:
         key = new_key(member.id)
@@ -125,10 +140,22 @@ class Pilot:
     def _agree(self, deal: market.Deal, terms: bytes) -> str:
         offer = signed_offer(self.exchange, deal.dataset, terms, self.keys[deal.provider])
         self.exchange.offer(offer)
+        if deal.dataset == market.NEGOTIATED:
+            return tour.bargain(self, deal, offer, *market.BARGAIN)
         now = self.exchange.house.now()
         bought = envelope.accept_offer(offer, self.keys[deal.buyer], secrets.token_bytes(32), now)
+        if deal.dataset == market.CERTIFIED:
+            return self._agree_by_certificate(deal, bought)
         both = envelope.add_signature(bought, self.keys[deal.provider])
         return self.exchange.agree(both).id
+
+    def _agree_by_certificate(self, deal: market.Deal, bought: bytes) -> str:
+        """The provider signs with a key that no register holds, and the chain of its certificate."""
+        now, key = self.exchange.house.now(), new_key(deal.provider, ES256)
+        holder = next(each for each in market.MEMBERS if each.id == deal.provider)
+        chain = self.authority.certify(key.verify_key.public, holder.name, holder.tax_code or "", now)
+        self.narrator.say(f"{deal.provider} signs under a CA certificate, with its authority's revocation list on file")
+        return self.exchange.agree(envelope.add_signature(bought, key, chain)).id
 
     # --- queries ---
     def questions(self) -> list[Asked]:
@@ -151,7 +178,7 @@ class Pilot:
         result = self._query(deal, asked.sql, deal.purpose)
         self.results.append(result)
         who = self.exchange.identify(self.tokens[deal.buyer])
-        receipt = self.exchange.receipt(who, result.id)
+        receipt = self.exchange.receipt(who.participant, result.id)
         (self.settings.home / "receipts" / f"{result.id}.json").write_bytes(receipt)
         return result
 
@@ -180,6 +207,11 @@ class Pilot:
         )  # fmt: skip
         yield Attempt("a contract with one term altered", "signature.invalid", lambda: self._altered(fintech))
         yield self._expired(bus, routes)
+        with tour.suspended(self, self.agreements[bus.dataset]):
+            yield Attempt(
+                "an agreement that the regulator has suspended", "CHARTER-06",
+                lambda: self._query(bus, routes, bus.purpose),
+            )  # fmt: skip
         yield self._broke(bus, routes)
 
     def _altered(self, deal: market.Deal) -> object:
@@ -206,7 +238,7 @@ class Pilot:
     def _broke(self, deal: market.Deal, sql: str) -> Attempt:
         """A buyer whose wallet is empty."""
         poor = market.Deal(deal.dataset, deal.provider, "vi-rong", deal.purpose)
-        member = Participant(poor.buyer, "Công ty ví rỗng", frozenset({Role.BUYER}))  # type: ignore[arg-type]
+        member = market.member(poor.buyer, "Công ty ví rỗng", Role.BUYER)
         key = new_key(member.id)
         self.keys[member.id] = key
         self.exchange.admit(member, key.verify_key)

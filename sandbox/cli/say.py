@@ -5,7 +5,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -13,6 +13,7 @@ from sandbox.core.errors import Invalid, NotFound
 from sandbox.settings import Settings, load
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_LONGEST_ID: Final = 48
 
 
 def home_option(command: _F) -> _F:
@@ -35,6 +36,22 @@ def key_option(command: _F) -> _F:
     """``--key``: the signer's private key."""
     kind = click.Path(path_type=Path, dir_okay=False)
     return click.option("--key", "key_file", type=kind, required=True, help="Your private key (a .jwk file).")(command)
+
+
+def certificates_option(command: _F) -> _F:
+    """``--certificates``: the chain under which the key signs, where no register holds it."""
+    kind = click.Path(path_type=Path, dir_okay=False)
+    words = "Your key's CA certificates (PEM, your own first), instead of a registered key."
+    return click.option("--certificates", type=kind, help=words)(command)
+
+
+def chain_of(certificates: Path | None) -> tuple[bytes, ...]:
+    """The certificates in a PEM file, DER; none without one."""
+    if certificates is None:
+        return ()
+    from sandbox.contracts.certificates import read_chain
+
+    return read_chain(read_file(certificates))
 
 
 def settings_of(home: Path | None) -> Settings:
@@ -64,8 +81,12 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
 
     grid = Table(box=None, header_style="bold", pad_edge=False)
     for place, name in enumerate(head):
-        numeric = bool(rows) and all(row[place].replace(".", "").replace("₫", "").strip().isdigit() for row in rows)
-        grid.add_column(inert(name), justify="right" if numeric else "left", overflow="fold")
+        cells = [row[place] for row in rows]
+        numeric = bool(rows) and all(cell.replace(".", "").replace("₫", "").strip().isdigit() for cell in cells)
+        whole = 0 if place or any(" " in cell for cell in cells) else max(map(len, cells), default=0)
+        # the first column's ids are copied into the next command: a folded one would have to be put together
+        least = min(whole, _LONGEST_ID)
+        grid.add_column(inert(name), justify="right" if numeric else "left", overflow="fold", min_width=least or None)
     for row in rows:
         grid.add_row(*(inert(cell) for cell in row))
     Console().print(grid)

@@ -69,6 +69,13 @@ class Narrator:
         """An agreement stands."""
         self.say(f"{deal.provider} and {deal.buyer} sign a contract on {deal.dataset}, the exchange countersigns")
 
+    def bargained(self, deal: "Deal", asked_vnd: int, met_vnd: int) -> None:
+        """A price was negotiated."""
+        from sandbox.market.money import dong
+
+        words = f"{deal.buyer} asks for {dong(asked_vnd)} a query, {deal.provider} counters with {dong(met_vnd)}"
+        self.say(words + ": accepted, agreed, confirmed, finalised")
+
     def answered(self, asked: "Asked", result: "Result") -> None:
         """A query was answered."""
         from sandbox.market.money import dong
