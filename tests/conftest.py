@@ -16,6 +16,8 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 
+from sandbox import bootstrap
+from sandbox.jail.jail import Jail
 from tests.world import World
 
 # a busy machine, or the first run of all, is no failure
@@ -124,6 +126,38 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{tmp_path / 'exchange.db'}"
     else:
         yield from _fresh_database(request.getfixturevalue("postgres_url"))
+
+
+class _Kept(Jail):
+    """A jail that outlives the exchanges that use it: starting a zygote takes ten times as long as a query."""
+
+    def close(self) -> None:
+        """Stay: the next test forks from it."""
+
+    def end(self) -> None:
+        """End it after all."""
+        super().close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_jails() -> Iterator[None]:
+    """Exchanges of one test run share a zygote; each child is forked anew, for one exchange, and ends with it."""
+    made: dict[tuple[tuple[str, ...], int], _Kept] = {}
+
+    def kept(modules: tuple[str, ...], memory_mb: int) -> _Kept:
+        return made.setdefault((modules, memory_mb), _Kept(modules, memory_mb))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "Jail", kept)
+        yield
+    for jail in made.values():
+        jail.end()
+
+
+@pytest.fixture
+def own_jail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at a zygote's end: each exchange has its own, as outside of tests."""
+    monkeypatch.setattr(bootstrap, "Jail", Jail)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def test_a_quick_measure_prints_the_machine_and_a_table() -> None:
 def test_an_unknown_measure_is_refused_with_those_that_there_are() -> None:
     done = bench("weather")
     assert done.returncode == 2
-    assert "query, http, commit, log, policy, publish, jail, tpch, arrow" in done.stderr
+    assert "query, http, commit, log, policy, trust, publish, jail, tpch, arrow" in done.stderr
     assert not done.stdout
 
 

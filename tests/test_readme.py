@@ -1,12 +1,17 @@
 """The README says what the program does: settings, errors, commands, layout and links are compared with it."""
 
+import ast
+import json
+import os
 import re
 import shlex
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from sandbox.cli.main import VERBS, group
 from sandbox.core import errors
@@ -43,15 +48,19 @@ def test_the_table_of_errors_is_the_programs() -> None:
     assert said == {kind.__name__: (kind.status, kind.exit_code) for kind in leaves}
 
 
+def shell_lines(text: str) -> list[str]:
+    """The lines of a page's shell blocks, continuations joined."""
+    return "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ").splitlines()
+
+
 def commands() -> list[list[str]]:
     """Every ``sandbox`` command that a page shows, line continuations joined."""
     lines = []
     for page in PAGES:
         text = page.read_text()
-        blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
-        lines += [*blocks.splitlines(), *re.findall(r"`(sandbox [a-z][^`]*)`", text)]
-    words = [shlex.split(line, comments=True) for line in lines]
-    return [each[1:] for each in words if each[:1] == ["sandbox"]]
+        lines += [*shell_lines(text), *re.findall(r"`(sandbox [a-z][^`]*)`", text)]
+    words = dict.fromkeys(tuple(shlex.split(line, comments=True)) for line in lines)
+    return [list(each[1:]) for each in words if each[:1] == ("sandbox",)]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
@@ -65,6 +74,67 @@ def test_every_command_shown_has_a_verb_and_options_that_exist(words: list[str])
     assert command
     known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert {word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)} <= known
+
+
+def test_the_way_from_nothing_to_a_first_result_works_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of that chapter, in a folder with the checkout's samples."""
+    for name in ("datasets", "contracts"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    for name in [each for each in os.environ if each.startswith("SANDBOX_")]:
+        monkeypatch.delenv(name)
+    chapter = README.partition("## From nothing to a first result")[2].partition("\n## ")[0]
+    said: dict[str, str] = {}
+    for line in filter(None, shell_lines(chapter)):
+        receipt = next(Path(".sandbox/home/receipts").glob("*.json"), Path())
+        typed = line.replace("AGREEMENT", said.get("agree", "").strip()).replace("QUERY", receipt.stem)
+        words, target = shlex.split(typed, comments=True), ""
+        if ">" in words:
+            words, target = words[: words.index(">")], words[-1]
+        if words[0] == "cp":
+            shutil.copy(*words[1:])
+            continue
+        done = CliRunner().invoke(group, words[1:], catch_exceptions=False)
+        assert done.exit_code == 0, (line, done.output)
+        said[words[1]] = done.stdout
+        if target:
+            Path(target).write_text(done.stdout)
+    assert "Đà Nẵng" in said["query"]
+
+
+def raised() -> set[tuple[str, str]]:
+    """Class and code wherever the program names a code as it raises."""
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, SandboxError)}
+    calls = [
+        node
+        for path in (ROOT / "sandbox").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds and node.args
+    ]
+    return {
+        (call.func.id, call.args[0].value)
+        for call in calls
+        if isinstance(call.func, ast.Name) and isinstance(call.args[0], ast.Constant)
+    }  # fmt: skip
+
+
+def test_every_code_that_the_program_names_stands_on_the_page_of_codes_and_no_other() -> None:
+    page = (ROOT / "docs/codes.md").read_text()
+    listed = {
+        (kind, code)
+        for kind, codes in re.findall(r"^\| `([A-Z]\w+)` \| (.*) \|$", page, re.MULTILINE)
+        for code in re.findall(r"`([^`]+)`", codes)
+    }
+    assert raised() - listed == set()
+    sources = "".join(path.read_text() for path in (ROOT / "sandbox").rglob("*.py"))
+    assert [code for _, code in listed if f'"{code}"' not in sources and f"``{code}``" not in sources] == []
+
+
+def test_every_rule_stands_on_its_page() -> None:
+    page = (ROOT / "docs/rules.md").read_text()
+    listed = dict(re.findall(r"^\| ([A-Z]+-\d\d) (\|.*\|)$", page, re.MULTILINE))
+    rules = json.loads((ROOT / "policies/exchange/reasons/data.json").read_text())["rules"]
+    assert listed == {rule: f"| {said['en']} | {said['vi']} | {said['law']} |" for rule, said in rules.items()}
 
 
 def test_every_verb_is_reachable_and_described() -> None:

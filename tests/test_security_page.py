@@ -51,7 +51,10 @@ def test_what_is_not_protected_is_said() -> None:
         "kernel layer is what the kernel has",
         "rewrite the whole log",
         "bearer tokens",
-        "No suspension",
+        "trust on first use",
+        "OCSP is not asked",
+        "`retention_days`",
+        "Assessors are believed",
         "demo",
     ):
         assert weakness in section

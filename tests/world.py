@@ -16,21 +16,34 @@ import pyarrow.parquet as pq
 
 from sandbox import bootstrap
 from sandbox.cli.parties import signed_folder, signed_offer
-from sandbox.contracts import envelope
+from sandbox.contracts import charters, envelope, orders
 from sandbox.core.clock import ManualClock
 from sandbox.core.errors import Conflict
-from sandbox.core.keys import SigningKey, key_from_seed
-from sandbox.core.terms import Participant, ParticipantId, Role
+from sandbox.core.keys import SigningKey, key_from_seed, read_key
+from sandbox.core.terms import Identity, Participant, ParticipantId, Role
 from sandbox.exchange import report
 from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.query import Result
-from sandbox.settings import Settings
+from sandbox.query import duckdb as duckdb_adapter
+from sandbox.settings import Settings, share
 
+_ALLOWED = json.loads((Path(duckdb_adapter.__file__).parent / "functions.json").read_bytes())["allowed"]
+SCALARS = sorted(
+    {
+        name
+        for kind in ("scalar", "macro", "window")
+        for names in _ALLOWED[kind].values()
+        for name in names
+        if name == name.lower()
+    }
+)
+"""All that buyers may call at most: contracts of tests narrow it when they mean to."""
 START = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
 TRIPS = "chuyen_di"
 INDEX = "chi_so"
 PROVIDER, BUYER, OTHER, REGULATOR = "so-mau", "cong-ty-a", "cong-ty-b", "co-quan-giam-sat"
+OPERATOR = "san-du-lieu"
 ROLES = {PROVIDER: Role.PROVIDER, BUYER: Role.BUYER, OTHER: Role.BUYER, REGULATOR: Role.REGULATOR}
 PER_ROUTE = "SELECT tuyen, count(DISTINCT khach) AS khach, sum(gia_vnd) AS tien FROM chuyen_di GROUP BY tuyen"
 
@@ -47,6 +60,14 @@ def _descriptor(dataset: str, columns: list[dict[str, Any]], **rest: Any) -> dic
         "description": {"vi": "Dữ liệu tổng hợp cho kiểm thử.", "en": "Synthetic data for tests."},
         "origin": "tong_hop",
         "update_frequency": "mot_lan",
+        "flags": [],
+        "subject_count": 30,
+        "subject_sensitive": False,
+        "assessment": {"assessor": "trung-tam-kiem-dinh", "report": "sha256:" + "0" * 64},
+        "derived": None,
+        "quality": {"vi": "Đã kiểm tra.", "en": "Checked."},
+        "lawful_origin": {"vi": "Tự lập cho kiểm thử.", "en": "Made for tests."},
+        "seller_status": "doanh_nghiep",
         "columns": columns,
         "dimensions": [],
     } | rest
@@ -79,6 +100,15 @@ def index() -> tuple[dict[str, Any], pa.Table]:
     return _descriptor(INDEX, columns, **open_, sector="chi_so_cds", data_class="mo"), table
 
 
+def charter() -> dict[str, Any]:
+    """The sample charter at full scale from its first day, with caps that no test meets unless it means to."""
+    document: dict[str, Any] = json.loads((share("contracts") / "charter.json").read_bytes())
+    document["stages"] = [{"name": "day_du", "months": 12, "scale_percent": 100}]
+    document["caps"] |= {name: 10**12 for name in document["caps"] if not name.startswith("per_query")}
+    document["participants"] |= {"providers_max": 1_000, "buyers_max": 1_000}
+    return document
+
+
 def checked(made: "World") -> Iterator["World"]:
     """Hand a world to a test; its invariants hold after whatever the test did to it."""
     from tests import invariants
@@ -107,7 +137,21 @@ def terms(dataset: str, **changes: Any) -> bytes:
         if dataset == TRIPS
         else [],
         "max_rows": 1_000,
-        "access_budget": {"day": None, "lifetime": None},
+        "access_budget": {"day": None, "week": None, "month": None, "lifetime": None},
+        "join_columns": [],
+        "join_condition": "not_required",
+        "scalar_functions": SCALARS,
+        "aggregate_expressions": "columns_only" if dataset == TRIPS else "any_expression",
+        "comparison_controls": {
+            "literals": ["tuyen"] if dataset == TRIPS else ["noi", "diem"],
+            "columns": ["tuyen"] if dataset == TRIPS else ["noi", "diem"],
+        },
+        "disallowed_output_columns": [],
+        "retention_days": None,
+        "version": "pinned",
+        "price_plan": {"free_queries": 0},
+        "dp": None,
+        "templates": [],
         "exclusive": False,
         "sublicence": False,
         "intellectual_property": "Quyền của bên bán",
@@ -131,8 +175,12 @@ class World:
         self.settings = Settings(home=self.folder / "home", **self.overrides)
         bootstrap.init(self.settings, "Sàn thử", self.clock)
         self.exchange: Exchange = bootstrap.build(self.settings, self.clock)
-        for number, (slug, role) in enumerate(ROLES.items(), 1):
-            self.admit(slug, role, number)
+        self.keys[OPERATOR] = read_key(self.home / bootstrap.EXCHANGE_KEY)
+        numbers = {slug: number for number, slug in enumerate(ROLES, 1)}
+        self.admit(REGULATOR, Role.REGULATOR, numbers.pop(REGULATOR))
+        self.adopt()
+        for slug, number in numbers.items():
+            self.admit(slug, ROLES[slug], number)
 
     def copy_to(self, folder: Path) -> "World":
         """Another exchange that begins where this closed one ended; copying is faster than making it again."""
@@ -157,16 +205,37 @@ class World:
         self.exchange.close()
         self.exchange = bootstrap.build(self.settings, self.clock)
 
-    def admit(self, slug: str, role: Role, number: int) -> None:
+    def adopt(self, **changes: Any) -> Any:
+        """Put a charter in force that regulator and operator signed; the next version when there is one."""
+        last = self.exchange.charter()
+        following = {"version": last.version + 1, "prev": last.digest} if last else {}
+        text = json.dumps(charter() | following | changes, ensure_ascii=False).encode()
+        for signer in (REGULATOR, OPERATOR):
+            text = charters.sign_charter(text, self.keys[signer])
+        return self.exchange.adopt_charter(text)
+
+    def order(self, act: str, kind: str, target: str | None, *signers: str, **rest: Any) -> Any:
+        """Give an order that these have signed; the first of them issues it."""
+        wanted = {"act": act, "scope": {"kind": kind, "id": target}, "issuer": signers[0], "reason": "Thử nghiệm"}
+        wanted |= {"legal_basis": None, "ends": None} | rest
+        text = orders.sign_order(
+            orders.order_document(wanted, secrets.token_bytes(32), self.clock.now()), self.keys[signers[0]]
+        )
+        for signer in signers[1:]:
+            text = orders.add_signature(text, self.keys[signer])
+        return self.exchange.order(text)
+
+    def admit(self, slug: str, role: Role, number: int, **facts: Any) -> None:
         key = key_from_seed(slug, bytes([number]) * 32)
         self.keys[slug] = key
-        member = Participant(ParticipantId(slug), f"Công ty {slug}", frozenset({role}))
+        standing = {"entity_verified": True, "eid_level": 2, "payment_account": True} | facts
+        member = Participant(ParticipantId(slug), f"Công ty {slug}", frozenset({role}), **standing)
         self.exchange.admit(member, key.verify_key)
         self.tokens[slug] = self.exchange.create_token(member.id, self.clock.now() + timedelta(days=90))
         if role is Role.BUYER:
             self.exchange.top_up(member.id, 100_000, "UNC-1")
 
-    def who(self, slug: str) -> Participant:
+    def who(self, slug: str) -> Identity:
         return self.exchange.identify(self.tokens[slug])
 
     def folder_of(self, dataset: str, **changes: Any) -> Path:

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from sandbox.api.operations import MAX_BODY, openapi
 from sandbox.api.routes import OPERATIONS
 from sandbox.audit import verify
-from sandbox.core.terms import ParticipantId
+from sandbox.core.terms import SCOPES, ParticipantId
 from tests.world import BUYER, INDEX, OTHER, PER_ROUTE, PROVIDER, REGULATOR, TRIPS, World
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -192,21 +192,77 @@ def test_openapi_describes_every_operation_and_its_answers_fit(http: TestClient,
     assert document == json.loads(json.dumps(openapi(OPERATIONS)))
     described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert described == {(operation.method, operation.path) for operation in OPERATIONS}
-    for path in ("/v1/datasets", "/v1/offers", "/healthz", "/readyz", "/v1/volume", "/v1/agreements"):
+    for path in ("/v1/datasets", "/v1/offers", "/healthz", "/readyz", "/v1/volume", "/v1/agreements", "/v1/charter",
+                 "/v1/negotiations", "/v1/suspensions"):  # fmt: skip
         schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         jsonschema.validate(
             http.get(path, headers=token(ready)).json(), schema | {"components": document["components"]}
         )
 
 
-# Every operation: who may call it without a token, and whose objects it may show.
-OPEN = {"/healthz", "/readyz", "/v1/datasets", "/v1/offers"}
+def test_openapi_says_which_scope_a_token_needs_and_what_may_be_signed(http: TestClient) -> None:
+    paths = http.get("/openapi.json").json()["paths"]
+    assert paths["/v1/datasets"]["get"]["security"] == []
+    assert paths["/v1/queries"]["post"]["security"] == [{"token": ["query"]}]
+    assert paths["/v1/orders"]["post"]["security"] == [{"token": ["supervise"]}, {"token": ["contract"]}]
+    signed = {
+        (method, path)
+        for path, item in paths.items()
+        for method, described in item.items()
+        if any(each["name"] == "Signature" and each["in"] == "header" for each in described["parameters"])
+    }
+    assert signed == {(each.method.lower(), each.path) for each in OPERATIONS if each.kind}
+    assert {path for method, path in signed if method == "post"} == {
+        "/v1/offers", "/v1/agreements", "/v1/negotiations", "/v1/negotiations/{id}/{act}", "/v1/queries", "/v1/orders",
+    }  # fmt: skip
+    assert paths["/v1/negotiations/{id}/{act}"]["post"]["requestBody"]["required"] is False
+    assert paths["/v1/queries"]["post"]["requestBody"]["required"] is True
 
 
-def test_every_operation_is_open_or_needs_a_token(http: TestClient) -> None:
+def test_every_scope_is_one_that_tokens_have() -> None:
     for operation in OPERATIONS:
-        answer = http.request(operation.method, operation.path.replace("{id}", "qry_0"))
-        assert (answer.status_code == 401) == (operation.path not in OPEN), operation.path
+        assert {*operation.scopes} <= {*SCOPES}
+        assert bool(operation.scopes) == operation.token, operation.path
+
+
+def test_a_token_without_the_scope_is_told_which_one(http: TestClient, ready: World) -> None:
+    until = ready.clock.now() + timedelta(days=1)
+    secret = ready.exchange.create_token(ParticipantId(BUYER), until, frozenset({"read"}))
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert http.get("/v1/agreements", headers=headers).status_code == 200
+    answer = http.post("/v1/queries", json=asked(ready), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "identity.scope")
+    assert "query" in answer.json()["detail"]
+    assert "query" in answer.json()["hint"]
+    assert ready.exchange.balance(ParticipantId(BUYER)) == 100_000
+
+
+def test_the_charter_is_shown_with_its_stage_and_caps(http: TestClient, ready: World) -> None:
+    shown = http.get("/v1/charter").json()
+    charter = ready.exchange.charter()
+    assert charter is not None
+    assert (shown["digest"], shown["version"], shown["state"]) == (charter.digest, 1, "active")
+    assert shown["caps"] == charter.caps_at(ready.clock.now()).as_input()
+    assert shown["document"] == charter.document
+    ready.clock.advance(timedelta(days=3_000))
+    assert http.get("/v1/charter").json()["stage"] is None
+
+
+def test_the_decision_on_a_query_is_told_to_its_buyer(http: TestClient, ready: World) -> None:
+    done = http.post("/v1/queries", json=asked(ready), headers=token(ready)).json()["id"]
+    refused = http.post("/v1/queries", json=asked(ready, purpose="ban_lai"), headers=token(ready)).json()["query"]
+    good = http.get(f"/v1/queries/{done}/decision", headers=token(ready)).json()
+    bad = http.get(f"/v1/queries/{refused}/decision", headers=token(ready)).json()
+    assert good["decision"] == {"allow": True, "reasons": []}
+    assert bad["decision"] == {"allow": False, "reasons": ["CONT-03"]}
+    assert http.get("/v1/queries/qry_0/decision", headers=token(ready)).status_code == 404
+
+
+def test_a_suspended_buyer_is_told_so_at_once(http: TestClient, ready: World) -> None:
+    ready.order("suspend", "participant", BUYER, REGULATOR)
+    answer = http.post("/v1/queries", json=asked(ready), headers=token(ready))
+    assert (answer.status_code, answer.json()["code"]) == (401, "identity.suspended")
+    assert answer.json()["reasons"] == ["CHARTER-06"]
 
 
 def test_another_buyers_query_is_not_found(http: TestClient, ready: World) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from sandbox.app import create_app
-from tests.world import BUYER, INDEX, World
+from tests.world import BUYER, INDEX, REGULATOR, World
 
 LONG = "SELECT count(*) FROM chi_so, range(1000000) a, range(1000000) b WHERE a.range + b.range = 7"
 
@@ -75,3 +75,43 @@ def test_one_request_too_many_is_told_when_to_come_again_and_the_rest_of_the_api
         slow.join(60)
         assert first[0].status_code == 403
         assert http.post("/v1/queries", json=asked(ready, "SELECT noi FROM chi_so"), headers=headers).status_code == 201
+
+
+def test_a_large_result_on_its_way_stops_when_the_market_does(ready: World) -> None:
+    agreement = ready.agree(INDEX, max_rows=10_000)
+    sql = "SELECT repeat(noi, 900) || r.range AS x FROM chi_so, range(2000) r"
+    body = json.dumps({"sql": sql, "agreements": [agreement], "purpose": "nghien_cuu"}).encode()
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": "/v1/queries", "raw_path": b"/v1/queries", "query_string": b"", "root_path": "",
+        "headers": [
+            (b"authorization", f"Bearer {ready.tokens[BUYER]}".encode()),
+            (b"accept", b"application/vnd.apache.arrow.stream"),
+        ],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
+    }  # fmt: skip
+    sent: dict[str, int] = {}
+    told = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> dict[str, Any]:
+        if (message := next(told, None)) is not None:
+            return message
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            sent["announced"] = int(dict(message["headers"])[b"content-length"])
+        elif message["body"]:
+            if "given" not in sent:
+                await asyncio.to_thread(ready.order, "suspend", "market", None, REGULATOR)
+            sent["given"] = sent.get("given", 0) + len(message["body"])
+            await asyncio.sleep(0.4)
+
+    asyncio.run(app_of(ready)(scope, receive, send))
+    assert sent["announced"] > 5_000_000
+    assert 0 < sent["given"] < sent["announced"]
+
+
+def app_of(world: World) -> Any:
+    return create_app(world.exchange)

@@ -78,3 +78,9 @@ def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
 def ready(tmp_path: Path, ready_world: World) -> Iterator[World]:
     """A small exchange of the test's own, whose invariants hold after whatever the test did to it."""
     yield from checked(ready_world.copy_to(tmp_path))
+
+
+@pytest.fixture
+def world(tmp_path: Path, bare_world: World) -> Iterator[World]:
+    """One with its participants only."""
+    yield from checked(bare_world.copy_to(tmp_path))

@@ -59,7 +59,11 @@ def test_a_recorded_agreement_is_not_recorded_anew_after_a_restart(ready: World)
 @pytest.mark.parametrize(
     "changes",
     [
-        {"columns": [], "aggregate_columns": [{"columns": ["diem"], "functions": ["SUM"]}]},
+        {
+            "columns": [],
+            "aggregate_columns": [{"columns": ["diem"], "functions": ["SUM"]}],
+            "comparison_controls": {"literals": [], "columns": []},
+        },
         {"columns": ["noi"], "aggregate_columns": [{"columns": ["diem"], "functions": ["AVG"]}]},
     ],
 )
@@ -149,7 +153,7 @@ def test_no_odd_amount_reaches_a_wallet_and_no_odd_price_an_offer(ready: World) 
 
 
 def test_two_servers_on_one_home_spend_one_wallet_and_one_budget(ready: World) -> None:
-    name = ready.agree(TRIPS, price_vnd=10_000, access_budget={"day": 4, "lifetime": None})
+    name = ready.agree(TRIPS, price_vnd=10_000, access_budget={"day": 4, "week": None, "month": None, "lifetime": None})
     with bootstrap.build(ready.settings, ready.clock) as second:
 
         def ask(number: int) -> str:

@@ -149,7 +149,7 @@ def test_policies_altered_under_way_decide_nothing_until_a_restart_that_the_log_
     shutil.copytree(share("policies"), folder)
     ready.settings = dataclasses.replace(ready.settings, policies=folder)
     ready.reopen()
-    table = folder / "exchange/charter/data.json"
+    table = folder / "exchange/roles/data.json"
     table.write_text(table.read_text() + "\n")
     with pytest.raises(PolicyRefused):
         ready.query(purpose="ban_lai")

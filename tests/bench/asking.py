@@ -1,4 +1,4 @@
-"""A governed query in process: whole, step by step, by several threads, beside DuckDB alone; and its decision."""
+"""A governed query in process: whole, step by step, by several threads, beside DuckDB alone."""
 
 import statistics
 import time
@@ -10,13 +10,8 @@ from typing import Any
 from unittest.mock import patch
 
 import duckdb
-import regorus
 
-from sandbox.core.canonical import canonical
 from sandbox.exchange import query
-from sandbox.policy.bundle import Bundle
-from sandbox.policy.decision import PACKAGE, RULE, Decision, Question
-from sandbox.settings import share
 from tests.bench.figures import Act, Bench, Row, compared, medians, per_second, rate, took
 from tests.world import PER_ROUTE, TRIPS, World
 
@@ -92,39 +87,3 @@ def _clocked(function: Callable[..., Any], spent: list[float]) -> Callable[..., 
             spent.append(time.perf_counter() - start)
 
     return clocked
-
-
-def decide(bench: Bench) -> Iterator[Row]:
-    """(e) One decision of the embedded engine, and how much of it is the engine's own."""
-    world = bench.world
-    point, question = world.exchange.house.policy, _question(world)
-    engine, text = _engine(), canonical(question.as_input()).decode()
-
-    def bare() -> None:
-        engine.set_input_json(text)
-        engine.eval_rule_as_json(f"data.{PACKAGE}.{RULE}")
-
-    found = medians(bench, bench.sized(500, 100), {"decision": lambda: point.decide(question), "bare": bare})
-    yield compared("policy decision on a query, embedded", found["decision"], "the Rego engine alone", found["bare"])
-
-
-def _question(world: World) -> Question:
-    """What a real query puts to the decision point."""
-    point = world.exchange.house.policy
-    heard: list[Question] = []
-
-    def decided(question: Question) -> Decision:
-        heard.append(question)
-        return type(point).decide(point, question)
-
-    with patch.object(point, "decide", decided):
-        world.query()
-    return heard[0]
-
-
-def _engine() -> Any:
-    bundle, engine = Bundle.load(share("policies")), regorus.Engine()
-    for name, text in bundle.modules.items():
-        engine.add_policy(name, text)
-    engine.add_data_json(canonical(bundle.data).decode())
-    return engine

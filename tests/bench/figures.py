@@ -11,15 +11,30 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from sandbox.contracts.charter import months_after
 from sandbox.core.clock import ManualClock, SystemClock
-from tests.world import BUYER, World
+from tests.world import BUYER, World, charter
 
 Act: TypeAlias = Callable[[], object]
 RICH = 10**12
+
+
+class Today(World):
+    """A world whose clock and charter began just now: a served copy of it goes by the real clock."""
+
+    def adopt(self, **changes: Any) -> Any:
+        start = self.clock.now()
+        window = {"start": _instant(start), "end": _instant(months_after(start, 12))}
+        return super().adopt(window=charter()["window"] | window, **changes)
+
+
+def _instant(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +74,13 @@ class Bench:
 
     @cached_property
     def world(self) -> World:
-        """An open exchange in which the buyer has money enough."""
-        folder = self.fresh("world")
-        world = World(folder, clock=ManualClock(SystemClock().now())).ready()  # a served copy goes by the real clock
+        """The exchange that most measures ask."""
+        return self.opened("world")
+
+    def opened(self, name: str) -> World:
+        """An open exchange of its own in which the buyer has money enough."""
+        began = SystemClock().now().replace(microsecond=0)  # charters know whole seconds
+        world = Today(self.fresh(name), clock=ManualClock(began)).ready()
         self._made.append(world)
         world.exchange.top_up(world.who(BUYER).id, RICH, "bench")
         return world

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench.asking import ask, decide
+from tests.bench.asking import ask
+from tests.bench.deciding import decide
 from tests.bench.figures import Bench, Row, table
 from tests.bench.jailing import jail
 from tests.bench.publishing import publish
@@ -17,6 +18,7 @@ from tests.bench.recording import prove, record
 from tests.bench.serving import serve
 from tests.bench.streaming import arrow
 from tests.bench.tpch import tpch
+from tests.bench.trusting import trust
 
 MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "query": ask,
@@ -24,6 +26,7 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "commit": record,
     "log": prove,
     "policy": decide,
+    "trust": trust,
     "publish": publish,
     "jail": jail,
     "tpch": tpch,

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sandbox.catalog.dataset import Descriptor, read_descriptor
+from sandbox.catalog.descriptor import CLAIMS
 from sandbox.catalog.intake import MODULES, Intake
 from sandbox.core.canonical import canonical
 from sandbox.jail.jail import Jail
@@ -98,7 +99,8 @@ def filled() -> Callable[..., Document]:
         for item in draft["columns"]:
             item |= {"sensitivity": (sensitivities or {}).get(item["name"], "O"), "meaning": both}
         named = {"title": both, "description": both, "sector": "chi_so_cds", "data_class": "mo", "origin": "thuc_te"}
-        return draft | named | {"personal_origin": False, "update_frequency": "mot_lan"}
+        unclaimed = {name: value for name, value in draft.items() if name not in CLAIMS}
+        return unclaimed | named | {"personal_origin": False, "update_frequency": "mot_lan"}
 
     return filled
 

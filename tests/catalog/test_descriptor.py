@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -11,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.catalog.dataset import Descriptor, read_descriptor
-from sandbox.catalog.descriptor import RESERVED, columns_in, describe, quoted
+from sandbox.catalog.descriptor import (
+    CLAIMS,
+    FLAGS,
+    RESERVED,
+    SELLERS,
+    Assessment,
+    Derivation,
+    columns_in,
+    describe,
+    quoted,
+)
 from sandbox.core.canonical import Json, digest_of
 from sandbox.core.errors import Invalid
 from sandbox.core.terms import Column, Dimension
@@ -170,6 +181,69 @@ def test_what_is_no_strict_json_is_refused(content: bytes, sentence: str) -> Non
         read_descriptor(content)
     assert caught.value.code == "descriptor.invalid"
     assert sentence in caught.value.message
+
+
+REPORT = "sha256:" + "ab" * 32
+DERIVED: Document = {"label": "sản phẩm có giá trị gia tăng", "method": "gộp theo tháng", "inputs": "hồ sơ khám"}
+CLAIMED: Document = {
+    "flags": ["an_ninh"],
+    "subject_count": 250_000,
+    "subject_sensitive": True,
+    "assessment": {"assessor": "to-chuc-danh-gia", "report": REPORT},
+    "derived": DERIVED | {"frequency": "hang_thang"},
+    "quality": {"vi": "Đủ", "en": "Complete"},
+    "lawful_origin": {"vi": "Thu tại quầy", "en": "Taken at the counter"},
+    "seller_status": "don_vi_su_nghiep",
+}
+
+
+def test_claims_are_read_and_read_back(document: Document, read: Read) -> None:
+    claiming = read(document | CLAIMED)
+    assert (claiming.flags, claiming.subject_count, claiming.subject_sensitive) == (("an_ninh",), 250_000, True)
+    assert claiming.assessment == Assessment("to-chuc-danh-gia", REPORT)
+    assert claiming.derived == Derivation(**DERIVED, frequency="hang_thang")
+    assert claiming.seller_status == "don_vi_su_nghiep"
+    assert read(describe(claiming)) == claiming
+    assert {*CLAIMED} == {*CLAIMS} <= describe(claiming).keys()
+
+
+def test_what_is_not_claimed_is_unknown_and_leaves_the_digest_as_it_was(document: Document, read: Read) -> None:
+    silent = read(document)
+    assert [getattr(silent, name) for name in CLAIMS] == [None] * len(CLAIMS)
+    assert not {*CLAIMS} & describe(silent).keys()
+    assert read(document | dict.fromkeys(CLAIMS)) == silent
+    nothing = read(document | {"flags": [], "subject_count": 0, "subject_sensitive": False})
+    assert (nothing.flags, nothing.subject_count, nothing.subject_sensitive) == ((), 0, False)
+    assert describe(nothing).keys() - describe(silent).keys() == {"flags", "subject_count", "subject_sensitive"}
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "sentence"),
+    [
+        ("flags", "an_ninh", "flags is \"an_ninh\", expected a list"),
+        ("flags", ["bi_mat"], "flags[0] is \"bi_mat\", expected one of bi_mat_nha_nuoc"),
+        ("flags", ["an_ninh", "an_ninh"], "flags is a list, expected each flag once"),
+        ("subject_count", -1, "subject_count is -1, expected a whole number from 0"),
+        ("subject_count", True, "subject_count is true"),
+        ("subject_sensitive", 0, "subject_sensitive is 0, expected true or false"),
+        ("assessment", "to-chuc", "assessment is \"to-chuc\", expected an object"),
+        ("assessment", {"assessor": "to-chuc"}, "assessment has no member 'report'"),
+        ("assessment", {"assessor": " ", "report": None}, "assessment.assessor is \" \""),
+        ("assessment", {"assessor": "a", "report": "sha256:AB"}, "assessment.report is \"sha256:AB\", expected null"),
+        ("derived", DERIVED, "derived has no member 'frequency'"),
+        ("derived", DERIVED | {"frequency": "often"}, "derived.frequency is \"often\", expected one of mot_lan"),
+        ("quality", {"vi": "Đủ"}, "quality has no member 'en'"),
+        ("lawful_origin", "mua", "lawful_origin is \"mua\", expected an object"),
+        ("seller_status", "cong_ty", "seller_status is \"cong_ty\", expected one of co_quan_nha_nuoc"),
+    ],
+)  # fmt: skip
+def test_a_wrong_claim_is_named(document: Document, read: Read, member: str, value: Json, sentence: str) -> None:
+    assert sentence in fault(read, document | {member: value})
+
+
+def test_the_page_names_every_claim_and_word() -> None:
+    page = (Path(__file__).parents[2] / "docs/formats/descriptor.md").read_text()
+    assert [word for word in (*CLAIMS, *FLAGS, *SELLERS) if f"`{word}`" not in page] == []
 
 
 JSON = st.recursive(

@@ -16,7 +16,7 @@ from sandbox.core.canonical import digest, digest_of
 from sandbox.core.database import Database, metadata, open_engine, sqlite_url
 from sandbox.core.errors import Conflict, Invalid, NotFound, Tampered
 from sandbox.core.keys import SigningKey, key_from_seed
-from sandbox.core.signing import envelope, open_signed, sign
+from sandbox.core.signing import KnownKeys, envelope, open_signed, sign
 from sandbox.core.terms import DatasetId, ParticipantId
 
 AT = dt.datetime(2026, 12, 1, 3, tzinfo=dt.UTC)
@@ -63,7 +63,7 @@ def test_a_version_reads_back_as_it_was_listed(database: Database, make: Make) -
             listing.signed_manifest(connection, version.digest),
             "manifest",
             "dataset+jws",
-            {KEY.kid: KEY.verify_key}.get,
+            KnownKeys({KEY.kid: KEY.verify_key}),
         )
     assert opened.digest == version.digest
 

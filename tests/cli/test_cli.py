@@ -1,74 +1,153 @@
 """The command line: a stranger's whole way with keys and files of their own, and how wrong use ends."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
+from sandbox.core.clock import SystemClock
+from tests.chartering import document
+from tests.terminal import SANDBOX, environment, year_around
 from tests.world import INDEX, World, index, terms
 
-SANDBOX = [sys.executable, "-m", "sandbox.cli"]
+EXCHANGE = "san-du-lieu"
 
 
 def run(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("SANDBOX_")}
-    done = subprocess.run([*SANDBOX, *words], cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*SANDBOX, *words], cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done
 
 
-def test_a_strangers_whole_way_from_an_empty_folder_to_a_verified_receipt(tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
+class Stranger:
+    """Someone with an empty folder and the documentation: every word typed, nothing prepared."""
 
-    home = ("--home", "san")
-    run(tmp_path, "init", *home)
-    for party, role in (("ben-ban", "provider"), ("ben-mua", "buyer")):
-        run(tmp_path, "keygen", party)
-        run(
-            tmp_path,
-            "participants",
-            "add",
-            *home,
-            party,
-            "--name",
-            party,
-            "--role",
-            role,
-            "--public-key",
-            f"{party}.pub.jwk",
-        )
-    descriptor, table = index()
-    data = tmp_path / "du-lieu"
-    data.mkdir()
-    pq.write_table(table, data / "a.parquet")
-    (data / "descriptor.json").write_text(json.dumps(descriptor, ensure_ascii=False))
-    run(tmp_path, "publish", *home, "du-lieu", "--key", "ben-ban.jwk")
-    (tmp_path / "terms.json").write_bytes(terms(INDEX, price_vnd=2_000))
-    run(tmp_path, "offer", *home, INDEX, "--terms", "terms.json", "--key", "ben-ban.jwk", "--out", "offer.json")
-    run(tmp_path, "sign", "offer.json", "--key", "ben-mua.jwk", "--out", "half.json")
-    run(tmp_path, "sign", "half.json", "--key", "ben-ban.jwk", "--out", "whole.json")
-    agreement = run(tmp_path, "agree", *home, "whole.json").stdout.strip()
-    run(tmp_path, "wallet", "top-up", *home, "ben-mua", "5000", "--evidence", "UNC-7")
-    (tmp_path / "token").write_text(run(tmp_path, "tokens", "create", *home, "ben-mua").stdout)
-    asked = ("query", *home, "--token-file", "token", "-a", agreement[7:19], "--purpose", "nghien_cuu")
-    answer = run(tmp_path, *asked, "SELECT noi FROM chi_so ORDER BY diem LIMIT 1", "-o", "json", "--receipt", "r.json")
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """A verb that works on the exchange in ``san``; groups take their home after the second word."""
+        place = 2 if words[0] in {"participants", "charter", "tokens", "wallet", "negotiate", "policy"} else 1
+        return run(self.folder, *words[:place], "--home", "san", *words[place:], code=code)
+
+    def sign(self, *words: str) -> None:
+        run(self.folder, *words)
+
+    def write(self, name: str, document: Any) -> str:
+        (self.folder / name).write_text(json.dumps(document, ensure_ascii=False))
+        return name
+
+    def founded(self) -> None:
+        """An exchange, its regulator, and the charter that both have signed."""
+        self.sign("init", "--home", "san")
+        self.sign("keygen", "so-khcn")
+        office = ("--role", "regulator", "--entity-verified", "--eid-level", "2", "--public-key", "so-khcn.pub.jwk")
+        self("participants", "add", "so-khcn", "--name", "Sở KH&CN", *office)
+        said = document(window=year_around(SystemClock().now()), parties={"regulator": "so-khcn", "operator": EXCHANGE})
+        said["stages"] = [{"name": "day_du", "months": 12, "scale_percent": 100}]
+        self.sign("charter", "sign", self.write("charter.json", said), "--key", "so-khcn.jwk", "--out", "half.json")
+        self.sign("charter", "sign", "half.json", "--key", "san/keys/exchange.jwk", "--out", "charter.signed.json")
+        self("charter", "adopt", "charter.signed.json")
+
+    def peopled(self) -> None:
+        """A provider with a dataset, and a buyer with money and a token."""
+        for party, role in (("ben-ban", "provider"), ("ben-mua", "buyer")):
+            self.sign("keygen", party)
+            standing = ("--entity-verified", "--eid-level", "2", "--payment-account")
+            key = ("--role", role, "--public-key", f"{party}.pub.jwk")
+            self("participants", "add", party, "--name", party, *key, *standing)
+        descriptor, table = index()
+        (self.folder / "du-lieu").mkdir()
+        pq.write_table(table, self.folder / "du-lieu" / "a.parquet")
+        self.write("du-lieu/descriptor.json", descriptor)
+        self("publish", "du-lieu", "--key", "ben-ban.jwk")
+        self("wallet", "top-up", "ben-mua", "5000", "--evidence", "UNC-7")
+        (self.folder / "token").write_text(self("tokens", "create", "ben-mua").stdout)
+
+    def bargained(self) -> str:
+        """The agreement that a negotiation over the price ends in."""
+        (self.folder / "terms.json").write_bytes(terms(INDEX, price_vnd=9_000))
+        self("offer", INDEX, "--terms", "terms.json", "--key", "ben-ban.jwk", "--out", "offer.json")
+        (offer,) = json.loads(self("offers", "--json").stdout)
+        buyer, provider = ("--key", "ben-mua.jwk"), ("--key", "ben-ban.jwk")
+        less, last = self.write("less.json", {"price_vnd": 1_000}), self.write("last.json", {"price_vnd": 2_000})
+        talk = self("negotiate", "request", "--offer", offer["offer"], "--terms", less, *buyer).stdout.strip()
+        self("negotiate", "offer", talk, "--terms", last, *provider)
+        for act, key in (("accept", buyer), ("agree", provider), ("verify", buyer)):
+            self("negotiate", act, talk, *key)
+        self("negotiate", "finalize", talk, "--as", "ben-ban")
+        (agreement,) = json.loads(self("agreements", "--json").stdout)
+        return str(agreement["agreement"])
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Stranger:
+    made = Stranger(tmp_path)
+    made.founded()
+    made.peopled()
+    return made
+
+
+def test_a_strangers_whole_way_from_an_empty_folder_to_a_verified_receipt(stranger: Stranger) -> None:
+    agreement, folder = stranger.bargained(), stranger.folder
+    asked = ("query", "--token-file", "token", "-a", agreement[7:19], "--purpose", "nghien_cuu")
+    first = "SELECT noi FROM chi_so ORDER BY diem LIMIT 1"
+    answer = stranger(*asked, first, "-o", "json", "--receipt", "r.json")
     assert json.loads(answer.stdout) == [{"noi": "E"}]
     assert "2.000" in answer.stderr
-    run(tmp_path, "verify", "receipt", "r.json", "--vkey", "san/log.vkey")
-    verdict = json.loads(run(tmp_path, "verify", "log", "san/log", "--vkey", "san/log.vkey", "--json").stdout)
-    assert verdict["verified"]
-    volume = json.loads(run(tmp_path, "volume", *home, "--json").stdout)
-    assert volume[-1]["value_vnd"] == 2_000
-    refused = run(tmp_path, *asked[:-1], "ban_lai", "SELECT noi FROM chi_so", code=4)
+    run(folder, "verify", "receipt", "r.json", "--vkey", "san/log.vkey")
+    refused = stranger(*asked[:-1], "ban_lai", first, code=4)
     assert "CONT-03" in refused.stderr
-    tampered = json.loads((tmp_path / "r.json").read_text())
+    query = refused.stderr.rsplit("on the record as ", 1)[1].split()[0]
+    told = json.loads(stranger("policy", "explain", query, "--json").stdout)
+    assert (told["decision"]["allow"], told["decision"]["reasons"]) == (False, ["CONT-03"])
+    assert [rule["id"] for rule in told["rules"] if not rule["proved"]] == ["CONT-03"]
+    why, key = ("--reason", "Nghi lộ dữ liệu.", "--issuer", "so-khcn"), ("--key", "so-khcn.jwk")
+    order = stranger("suspend", "dataset", INDEX, *why, *key).stdout.strip()
+    assert "CHARTER-06" in stranger(*asked, first, code=4).stderr
+    stranger("resume", order, *why, *key, "--out", "resume.json")
+    stranger("resume", "--add", "resume.json", "--key", "san/keys/exchange.jwk")
+    stranger(*asked, first)
+    volume = json.loads(stranger("volume", "--json").stdout)
+    assert volume[-1]["value_vnd"] == 4_000
+    assert "wallet.insufficient" in stranger(*asked, first, code=4).stderr
+    verdict = json.loads(run(folder, "verify", "log", "san/log", "--vkey", "san/log.vkey", "--json").stdout)
+    assert verdict["verified"]
+    tampered = json.loads((folder / "r.json").read_text())
     tampered["entry"]["meter"]["vnd"] = 1
-    (tmp_path / "r.json").write_text(json.dumps(tampered))
-    assert "verify.mismatch" in run(tmp_path, "verify", "receipt", "r.json", "--vkey", "san/log.vkey", code=7).stderr
+    (folder / "r.json").write_text(json.dumps(tampered))
+    assert "verify.mismatch" in run(folder, "verify", "receipt", "r.json", "--vkey", "san/log.vkey", code=7).stderr
+
+
+def test_an_offer_taken_as_it_is_needs_no_negotiation(stranger: Stranger) -> None:
+    (stranger.folder / "terms.json").write_bytes(terms(INDEX, price_vnd=0))
+    stranger("offer", INDEX, "--terms", "terms.json", "--key", "ben-ban.jwk", "--out", "offer.json")
+    stranger.sign("sign", "offer.json", "--key", "ben-mua.jwk", "--out", "one.json")
+    assert "signature" in stranger("agree", "one.json", code=2).stderr
+    stranger.sign("sign", "one.json", "--key", "ben-ban.jwk", "--out", "both.json")
+    agreement = stranger("agree", "both.json").stdout.strip()
+    asked = ("query", "-a", agreement, "--purpose", "nghien_cuu", "SELECT noi FROM chi_so", "-o", "csv")
+    assert len(stranger(*asked, "--token-file", "token").stdout.splitlines()) == 6
+    weak = stranger("tokens", "create", "ben-mua", "--single-factor").stdout
+    (stranger.folder / "weak").write_text(weak)
+    assert "PART-02" in stranger(*asked, "--token-file", "weak", code=4).stderr
+
+
+def test_without_a_charter_no_one_but_the_offices_comes_in(tmp_path: Path) -> None:
+    alone = Stranger(tmp_path)
+    alone.sign("init", "--home", "san")
+    standing = ("--entity-verified", "--eid-level", "2", "--payment-account")
+    refused = alone("participants", "add", "ben-mua", "--name", "Bên mua", "--role", "buyer", *standing, code=4)
+    assert "CHARTER-01" in refused.stderr
+    assert "sandbox charter show" in refused.stderr
+    both = ("--role", "regulator", "--role", "operator", *standing)
+    assert "CHARTER-07" in alone("participants", "add", "hai-vai", "--name", "Hai vai", *both, code=6).stderr
 
 
 @pytest.mark.parametrize(

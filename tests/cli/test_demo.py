@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from sandbox import bootstrap
+from sandbox.exchange import report
+from sandbox.settings import load
+
 SANDBOX = [sys.executable, "-m", "sandbox.cli"]
 
 
@@ -34,9 +38,24 @@ def test_the_demo_answers_all_twenty_questions_and_refuses_what_it_must(played: 
     assert document["queries"]["refused"] >= 10
     assert {"CONT-02", "CONT-03", "CONT-06", "PAY-01", "QRY-01", "QRY-09"} <= document["queries"]["by_reason"].keys()
     assert document["volume"]["count"] == 20
-    # 4 x 15.000 bus, 4 x 40.000 ports, 4 x 60.000 land, 4 x 0 indices, 4 x 25.000 invoices
-    assert document["volume"]["value_vnd"] == 560_000
+    # 4 x 15.000 bus, 4 x 36.000 ports (bargained), 4 x 60.000 land, 4 x 0 indices, 4 of 20 free invoices
+    assert document["volume"]["value_vnd"] == 444_000
     assert document["log"]["verified"]
+
+
+def test_its_tour_of_contracts_stands_in_the_log(played: tuple[Path, dict[str, Any]]) -> None:
+    home, document = played
+    with bootstrap.build(load(home, {})) as exchange, exchange.house.database.read() as connection:
+        entries = list(report.log_entries(exchange.house, connection))
+    kinds = [entry["type"] for entry in entries]
+    states = [entry["state"] for entry in entries if entry["type"] == "negotiation.moved"]
+    assert states == ["REQUESTED", "OFFERED", "ACCEPTED", "AGREED", "VERIFIED", "FINALIZED"]
+    assert kinds.index("charter.adopted") < kinds.index("dataset.published")
+    orders = [(entry["act"], entry["roles"]) for entry in entries if entry["type"] == "order.given"]
+    assert orders == [("suspend", ["regulator"]), ("resume", ["operator", "regulator"])]
+    assert "CHARTER-06" in document["queries"]["by_reason"]
+    signed = [entry["signatures"] for entry in entries if entry["type"] == "agreement.signed"]
+    assert [any(each["ca_licensed"] for each in signatures) for signatures in signed].count(True) == 1
 
 
 def test_the_home_it_leaves_is_a_complete_exchange(played: tuple[Path, dict[str, Any]]) -> None:

@@ -2,20 +2,23 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
+import sqlalchemy as sa
 
-from sandbox.contracts import envelope, participants, registry
+from sandbox.contracts import envelope, keyring, offers, participants, registry
+from sandbox.contracts.drafting import statement_of
 from sandbox.contracts.terms import offer_document
 from sandbox.core.canonical import parse
 from sandbox.core.database import Database, metadata, open_engine, sqlite_url
-from sandbox.core.keys import SigningKey, b64url, key_from_seed
-from sandbox.core.terms import Participant, Role
+from sandbox.core.keys import SigningKey, key_from_seed
+from sandbox.core.terms import KeyUse, Participant, Role
+from tests.forgeries import forged
 
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
 EXCHANGE = "san-du-lieu"
@@ -31,6 +34,10 @@ def terms_of(dataset: str = "hoa_don_dnnvv", **changed: Any) -> dict[str, Any]:
     return parse((CONTRACTS / "terms" / f"{dataset}.json").read_bytes()) | changed
 
 
+def stated(dataset: str) -> dict[str, Any]:
+    return statement_of(parse((CONTRACTS.parent / "datasets" / dataset / "descriptor.json").read_bytes()))
+
+
 @dataclass
 class Parties:
     """The keys of everyone, and a register of them that needs no database."""
@@ -44,14 +51,20 @@ class Parties:
         default_factory=lambda: {who: key_from_seed(who, bytes([seed]) * 32) for who, seed in SEEDS.items()}
     )
 
-    def key_of(self, kid: str):
+    def by_kid(self, kid: str):
         return next((key.verify_key for key in self.keys.values() if key.kid == kid), None)
+
+    def by_chain(self, chain: tuple[bytes, ...]):
+        return None
+
+    def ca_licensed(self, kid: str) -> bool:
+        return False
 
     def owner_of(self, kid: str):
         return next((who for who, key in self.keys.items() if key.kid == kid), None)
 
     def offer_document(self, dataset: str = "hoa_don_dnnvv", *, at: datetime = NOW, **changed: Any) -> dict[str, Any]:
-        return offer_document(terms_of(dataset, **changed), dataset, VERSION, PROVIDER, at)
+        return offer_document(terms_of(dataset, **changed), dataset, VERSION, PROVIDER, at, stated(dataset))
 
     def offer(self, dataset: str = "hoa_don_dnnvv", **changed: Any) -> bytes:
         return envelope.sign_offer(self.offer_document(dataset, **changed), self.keys[PROVIDER])
@@ -65,10 +78,10 @@ class Parties:
         return text
 
     def open_offer(self, text: bytes):
-        return envelope.open_offer(text, self.key_of, self.owner_of)
+        return envelope.open_offer(text, self)
 
     def open(self, text: bytes):
-        return envelope.open_agreement(text, self.key_of, self.owner_of, EXCHANGE)
+        return envelope.open_agreement(text, self, EXCHANGE)
 
 
 class Register:
@@ -85,9 +98,15 @@ class Register:
             for who, key in self.parties.keys.items():
                 member = Participant(who, f"Tổ chức {who}", frozenset({roles.get(who, Role.BUYER)}))
                 participants.admit(tx, member, NOW)
-                participants.register_key(tx, who, key.verify_key, NOW)
+                keyring.register_key(tx, who, key.verify_key, KeyUse.CONTRACT, NOW)
 
         self.database.write(unit)
+
+    @contextmanager
+    def second_node(self) -> "Iterator[Register]":
+        """Another process's view of the same database."""
+        with Database(open_engine(self.database.engine.url.render_as_string(hide_password=False))) as database:
+            yield Register(database, self.parties)
 
     def write(self, act: Callable[..., Any], *arguments: Any) -> Any:
         return self.database.write(lambda tx: act(tx, *arguments))
@@ -101,35 +120,24 @@ class Register:
 
     def offered(self, text: bytes):
         offer = self.parties.open_offer(text)
-        self.write(registry.put_offer, offer, text, NOW)
+        self.write(offers.put_offer, offer, text, NOW)
         return offer
 
     def recorded(self, text: bytes, at: datetime = NOW + timedelta(minutes=6)):
         agreement = self.parties.open(text)
-        self.write(registry.put_agreement, agreement, text, at)
+        self.put(agreement, text, at)
         return agreement
+
+    def put(self, agreement, text: bytes, at: datetime = NOW + timedelta(minutes=6)) -> None:
+        self.write(lambda tx: registry.put_agreement(tx, agreement, text, at, self.signers_at(tx.connection)))
+
+    @staticmethod
+    def signers_at(connection):
+        return lambda when: keyring.Signers(connection, when)
 
     def agreement(self, name: str):
         with self.database.read() as connection:
-            return registry.agreement(
-                connection,
-                name,
-                lambda kid: participants.key_of(connection, kid),
-                lambda kid: participants.owner_of(connection, kid),
-                EXCHANGE,
-            )
-
-
-def forged(document: dict[str, Any], *signers: SigningKey, member: str = "contract", **header: Any) -> dict[str, Any]:
-    """An envelope signed over orjson's bytes of any document, under any header: what an attacker with keys can make."""
-    payload = b64url(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
-    signatures = []
-    for key in signers:
-        said = {"alg": key.verify_key.alg, "kid": key.kid, "typ": "contract+jws"} | header
-        protected = b64url(orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
-        signature = b64url(key.sign(f"{protected}.{payload}".encode()))
-        signatures.append({"protected": protected, "signature": signature})
-    return {member: document, "signatures": signatures}
+            return registry.agreement(connection, name, self.signers_at(connection), EXCHANGE)
 
 
 @pytest.fixture
@@ -156,10 +164,11 @@ def contracts() -> Path:
 def empty(tmp_path: Path, parties: Parties) -> Iterator[Register]:
     server = os.environ.get("SANDBOX_TEST_POSTGRES_URL")
     engine = open_engine(server or sqlite_url(tmp_path / "contracts.db"))
-    tables = [metadata.tables[name] for name in ("participant", "participant_key", "token", "offer", "agreement")]
     if server:
-        metadata.drop_all(engine, tables)
-    metadata.create_all(engine, tables)
+        left = sa.MetaData()
+        left.reflect(engine)
+        left.drop_all(engine)
+    metadata.create_all(engine)
     with Database(engine) as database:
         yield Register(database, parties)
 

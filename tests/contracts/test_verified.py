@@ -1,18 +1,23 @@
 """What was verified is remembered under its bytes and its keys, and never beyond them."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from sandbox.contracts import participants
+from sandbox.contracts import keyring, participants
+from sandbox.contracts.keyring import Signers
 from sandbox.contracts.verified import Verified
 from sandbox.core.database import Database, Transaction, metadata, open_engine, sqlite_url
 from sandbox.core.keys import key_from_seed
-from sandbox.core.terms import Participant, ParticipantId, Role
+from sandbox.core.terms import KeyUse, Participant, ParticipantId, Role
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = key_from_seed("ben-xe", bytes(32))
+WHAT = ("san", b"bytes")
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def database(tmp_path: Path):  # type: ignore[no-untyped-def]
 
         def write(tx: Transaction) -> None:
             participants.admit(tx, Participant(ParticipantId("ben-xe"), "Bến xe", frozenset({Role.PROVIDER})), NOW)
-            participants.register_key(tx, ParticipantId("ben-xe"), KEY.verify_key, NOW)
+            keyring.register_key(tx, ParticipantId("ben-xe"), KEY.verify_key, KeyUse.CONTRACT, NOW)
 
         database.write(write)
         yield database
@@ -35,40 +40,82 @@ class Counting:
     def __init__(self) -> None:
         self.times = 0
 
-    def __call__(self) -> tuple[object, list[str]]:
+    def __call__(self, signers: Signers) -> object:
         self.times += 1
-        return object(), [KEY.kid]
+        assert signers.by_kid(KEY.kid) is not None
+        return object()
 
 
-def test_the_same_bytes_under_the_same_keys_are_verified_once(database: Database) -> None:
-    known, verify = Verified(), Counting()
-    with database.read() as connection:
-        first = known.agreement(connection, ("san", b"bytes"), verify)  # type: ignore[arg-type]
-        assert known.agreement(connection, ("san", b"bytes"), verify) is first  # type: ignore[arg-type]
-        assert verify.times == 1
-        known.agreement(connection, ("san", b"other bytes"), verify)  # type: ignore[arg-type]
-        known.agreement(connection, ("another-exchange", b"bytes"), verify)  # type: ignore[arg-type]
+@pytest.fixture
+def opened(database: Database):  # type: ignore[no-untyped-def]
+    """Opens some bytes at an instant, as a query does: with signers made anew."""
+    known: Verified[object] = Verified()
+
+    def open_(verify: Callable[[Signers], object], what: tuple[str, bytes] = WHAT, at: datetime = NOW) -> object:
+        with database.read() as connection:
+            signers = Signers(connection, at)
+            return known.opened(signers, what, lambda: verify(signers))
+
+    return open_
+
+
+def test_the_same_bytes_under_the_same_keys_are_verified_once(opened) -> None:  # type: ignore[no-untyped-def]
+    verify = Counting()
+    first = opened(verify)
+    assert opened(verify) is first
+    assert verify.times == 1
+    opened(verify, ("san", b"other bytes"))
+    opened(verify, ("another-exchange", b"bytes"))
     assert verify.times == 3
 
 
-def test_a_revoked_key_has_all_verified_again(database: Database) -> None:
-    known, verify = Verified(), Counting()
-    with database.read() as connection:
-        known.agreement(connection, ("san", b"bytes"), verify)  # type: ignore[arg-type]
-    database.write(lambda tx: participants.revoke_key(tx, KEY.kid, NOW))
-    with database.read() as connection:
-        known.agreement(connection, ("san", b"bytes"), verify)  # type: ignore[arg-type]
+def test_a_revoked_key_has_all_verified_again(opened, database: Database) -> None:  # type: ignore[no-untyped-def]
+    verify = Counting()
+    opened(verify)
+    database.write(lambda tx: keyring.revoke_key(tx, KEY.kid, NOW))
+    with pytest.raises(AssertionError):
+        opened(verify)
     assert verify.times == 2
 
 
-def test_what_was_refused_is_not_remembered(database: Database) -> None:
-    known, verify = Verified(), Counting()
+def test_a_key_that_was_stolen_later_has_nothing_verified_again(opened, database: Database) -> None:  # type: ignore[no-untyped-def]
+    verify, day = Counting(), timedelta(days=1)
+    first = opened(verify)
+    database.write(lambda tx: keyring.revoke_key(tx, KEY.kid, NOW + 2 * day, NOW + day))
+    assert opened(verify) is first
+    with pytest.raises(AssertionError):
+        opened(verify, at=NOW + day)
+    assert verify.times == 2
 
-    def refuses() -> tuple[object, list[str]]:
+
+def test_another_owner_of_a_key_has_all_verified_again(opened, database: Database) -> None:  # type: ignore[no-untyped-def]
+    verify = Counting()
+
+    def write(tx: Transaction) -> None:
+        participants.admit(tx, Participant(ParticipantId("khac"), "Khác", frozenset({Role.BUYER})), NOW)
+        tx.connection.execute(sa.text("UPDATE participant_key SET owner = 'khac'"))
+
+    opened(verify)
+    database.write(write)
+    opened(verify)
+    assert verify.times == 2
+
+
+def test_what_was_refused_is_not_remembered(opened) -> None:  # type: ignore[no-untyped-def]
+    verify = Counting()
+
+    def refuses(signers: Signers) -> object:
+        signers.by_kid(KEY.kid)
         raise ValueError
 
-    with database.read() as connection:
-        with pytest.raises(ValueError):  # noqa: PT011
-            known.agreement(connection, ("san", b"bytes"), refuses)  # type: ignore[arg-type]
-        known.agreement(connection, ("san", b"bytes"), verify)  # type: ignore[arg-type]
+    with pytest.raises(ValueError):  # noqa: PT011
+        opened(refuses)
+    opened(verify)
     assert verify.times == 1
+
+
+def test_many_threads_open_the_same_bytes(opened) -> None:  # type: ignore[no-untyped-def]
+    verify = Counting()
+    with ThreadPoolExecutor(4) as pool:
+        found = [*pool.map(lambda number: opened(verify, ("san", bytes([number % 4]))), range(64))]
+    assert len({id(each) for each in found}) <= verify.times <= 16

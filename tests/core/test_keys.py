@@ -1,5 +1,6 @@
-"""Keys: two kinds, one file form, and one spelling of everything."""
+"""Keys: four kinds, one file form, and one spelling of everything."""
 
+import hashlib
 import json
 import os
 import stat
@@ -7,15 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.core.canonical import digest_of
 from sandbox.core.errors import Conflict, Invalid, NotFound, SandboxError
 from sandbox.core.keys import (
+    ALGORITHMS,
     ED25519,
     ES256,
+    ML_DSA_65,
+    PS256,
+    RS256,
     SigningKey,
+    VerifyKey,
     b64url,
+    certified_key,
     from_b64url,
     key_from_seed,
     new_key,
@@ -24,15 +34,16 @@ from sandbox.core.keys import (
     read_public_key,
     write_key,
 )
+from tests import authority
 
-KEYS = {alg: new_key("hiep-hoi-ban-le", alg) for alg in (ED25519, ES256)}
+KEYS = {alg: new_key("hiep-hoi-ban-le", alg) for alg in ALGORITHMS}
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # RFC 8037, A.1 and A.3
 RFC_8037_SEED = from_b64url("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
 RFC_8037_X = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
 RFC_8037_THUMBPRINT = from_b64url("kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k").hex()
 
-both = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+every = pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 
 
 @pytest.fixture(params=KEYS.values(), ids=KEYS)
@@ -76,8 +87,11 @@ def test_only_its_owner_may_read_a_private_key(tmp_path: Path) -> None:
 
 
 def test_the_public_file_does_not_hold_the_secret(written: tuple[SigningKey, Path]) -> None:
-    secret = json.loads(written[1].read_text())["d"]
-    assert secret not in written[1].with_name("a.pub.jwk").read_text()
+    public, private = (json.loads(path.read_text()) for path in (written[1].with_name("a.pub.jwk"), written[1]))
+    secrets = {value for name, value in private.items() if name not in public}
+    assert secrets
+    assert not secrets & {*public.values()}
+    assert public == written[0].verify_key.jwk()
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
@@ -121,6 +135,7 @@ def test_a_key_file_that_is_not_there_is_said_so(tmp_path: Path, name: str) -> N
         assert str(tmp_path) not in refused.value.message
 
 
+@pytest.mark.parametrize("key", [KEYS[ED25519], KEYS[ES256]], ids=[ED25519, ES256])
 @pytest.mark.parametrize(
     "members",
     [
@@ -144,9 +159,60 @@ def test_a_key_file_that_is_not_there_is_said_so(tmp_path: Path, name: str) -> N
     ],
     ids=str,
 )
-def test_a_damaged_private_key_is_refused(written: tuple[SigningKey, Path], members: dict[str, Any]) -> None:
+def test_a_damaged_private_key_is_refused(key: SigningKey, tmp_path: Path, members: dict[str, Any]) -> None:
+    write_key(key, tmp_path / "a.jwk")
     with pytest.raises(Invalid) as refused:
-        read_key(altered(written[1], **members))
+        read_key(altered(tmp_path / "a.jwk", **members))
+    assert refused.value.code in {"key.malformed", "key.unsupported"}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"d": None},
+        {"d": b64url(b"\1" * 256)},
+        {"p": b64url(b"\3")},
+        {"q": ""},
+        {"dp": b64url(b"\0\1")},
+        {"qi": 5},
+        {"n": None},
+        {"n": b64url(b"\x80" * 255)},  # 2,040 bits
+        {"n": b64url(b"\0" + b"\x81" * 256)},
+        {"n": b64url(b"\x81" * 1025)},
+        {"e": b64url(b"\3")},
+        {"e": b64url(b"\1\0\0")},
+        {"e": b64url(b"\1" * 9)},
+        {"e": b64url(b"\0\1\0\1")},
+        {"kty": "EC"},
+        {"kid": None},
+    ],
+    ids=str,
+)
+def test_a_damaged_rsa_key_is_refused(tmp_path: Path, members: dict[str, Any]) -> None:
+    write_key(KEYS[PS256], tmp_path / "a.jwk")
+    with pytest.raises(Invalid) as refused:
+        read_key(altered(tmp_path / "a.jwk", **members))
+    assert refused.value.code in {"key.malformed", "key.unsupported"}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"priv": None},
+        {"priv": b64url(bytes(31))},
+        {"priv": b64url(bytes(32))},
+        {"pub": b64url(bytes(1951))},
+        {"pub": None},
+        {"alg": "ML-DSA-87"},
+        {"alg": None},
+        {"kty": "OKP"},
+    ],
+    ids=str,
+)
+def test_a_damaged_ml_dsa_key_is_refused(tmp_path: Path, members: dict[str, Any]) -> None:
+    write_key(KEYS[ML_DSA_65], tmp_path / "a.jwk")
+    with pytest.raises(Invalid) as refused:
+        read_key(altered(tmp_path / "a.jwk", **members))
     assert refused.value.code in {"key.malformed", "key.unsupported"}
 
 
@@ -176,8 +242,25 @@ def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["kid", "kty", "crv", "x", "y"]),
-        st.sampled_from(["OKP", "EC", ED25519, "P-256", RFC_8037_X, b64url(bytes(32)), "A", "=", "é", "\ud800"])
+        st.sampled_from(["kid", "kty", "crv", "alg", "x", "y", "n", "e", "pub"]),
+        st.sampled_from(
+            [
+                "OKP",
+                "EC",
+                "RSA",
+                "AKP",
+                ED25519,
+                ML_DSA_65,
+                "P-256",
+                "AQAB",
+                RFC_8037_X,
+                b64url(bytes(32)),
+                "A",
+                "=",
+                "é",
+                "\ud800",
+            ]
+        )
         | st.none()
         | st.integers(),
     )
@@ -187,25 +270,25 @@ def test_reading_an_arbitrary_public_key_never_fails_otherwise(document: dict[st
         outcome = public_key(document).alg
     except SandboxError as error:
         outcome = error.code
-    assert outcome in {ED25519, ES256, "key.malformed", "key.unsupported"}
+    assert outcome in {*ALGORITHMS, "key.malformed", "key.unsupported"}
 
 
-@both
+@every
 def test_a_signature_holds_for_its_message_and_key_alone(key: SigningKey) -> None:
     signature = key.sign(b"message")
-    assert len(signature) == 64
+    assert len(signature) == {PS256: 384, ML_DSA_65: 3309}.get(key.verify_key.alg, 64)
     assert key.verify_key.verifies(signature, b"message")
     assert not key.verify_key.verifies(signature, b"massage")
     assert not new_key("other", key.verify_key.alg).verify_key.verifies(signature, b"message")
 
 
-@both
+@every
 @pytest.mark.parametrize("signature", [b"", bytes(63), bytes(64), bytes(65), b"\xff" * 64, bytes(32) + b"\1" * 32])
 def test_what_is_no_signature_does_not_verify(key: SigningKey, signature: bytes) -> None:
     assert not key.verify_key.verifies(signature, b"message")
 
 
-@both
+@every
 @given(signature=st.binary(min_size=60, max_size=68))
 def test_arbitrary_bytes_do_not_verify(key: SigningKey, signature: bytes) -> None:
     assert not key.verify_key.verifies(signature, b"message")
@@ -222,15 +305,87 @@ def test_a_kid_is_the_owner_and_the_thumbprint() -> None:
     assert key.kid == "provider/" + RFC_8037_THUMBPRINT[:12]
 
 
-def test_keys_of_other_kinds_are_not_made() -> None:
+@pytest.mark.parametrize("alg", [RS256, "ES384", "EdDSA", "ML-DSA-44", ""])
+def test_keys_of_other_kinds_are_not_made(alg: str) -> None:
     with pytest.raises(Invalid) as refused:
-        new_key("provider", "RS256")
+        new_key("provider", alg)
     assert refused.value.code == "key.unsupported"
 
 
-def test_only_an_ed25519_key_has_32_raw_bytes() -> None:
+def test_a_thumbprint_is_that_of_rfc_7638() -> None:
+    """The example of its section 3.1."""
+    modulus = (
+        "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3ok"
+        "njhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu"
+        "6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8a"
+        "wapJzKnqDKgw"
+    )
+    key = public_key({"kty": "RSA", "n": modulus, "e": "AQAB", "kid": "2011-04-29"})
+    members = {name: value for name, value in key.jwk().items() if name != "kid"}
+    assert digest_of(members) == "sha256:" + from_b64url("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs").hex()
+
+
+# what a signature may be follows from the key
+
+
+@every
+def test_a_key_accepts_its_own_algorithm_and_an_rsa_key_two(key: SigningKey) -> None:
+    accepted = {alg for alg in (*ALGORITHMS, RS256, "none", "HS256", "") if key.verify_key.accepts(alg)}
+    assert accepted == {key.verify_key.alg} | ({RS256} if key.verify_key.alg == PS256 else set())
+
+
+def test_an_rsa_signature_is_of_one_algorithm_only() -> None:
+    key = KEYS[PS256]
+    old = key.private.sign(b"message", padding.PKCS1v15(), hashes.SHA256())  # type: ignore[call-arg, arg-type, union-attr]
+    assert key.verify_key.verifies(old, b"message", RS256)
+    assert not key.verify_key.verifies(old, b"message")
+    assert not key.verify_key.verifies(key.sign(b"message"), b"message", RS256)
+
+
+@every
+def test_a_good_signature_under_another_algorithms_name_is_none(key: SigningKey) -> None:
+    for alg in {*ALGORITHMS, "none"} - {key.verify_key.alg}:
+        assert not key.verify_key.verifies(key.sign(b"message"), b"message", alg)
+
+
+@pytest.mark.parametrize("salt", [0, 20, 64])
+def test_a_pss_signature_has_a_salt_of_32_bytes(salt: int) -> None:
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt)
+    signature = KEYS[PS256].private.sign(b"message", pss, hashes.SHA256())  # type: ignore[call-arg, arg-type, union-attr]
+    assert not KEYS[PS256].verify_key.verifies(signature, b"message")
+
+
+# the key of a certificate
+
+
+@every
+def test_the_key_of_a_certificate_is_named_by_the_certificate(key: SigningKey) -> None:
+    certificate = authority.root().issue(key, "0101234567")[0]
+    assert certified_key(certificate) == VerifyKey(
+        f"x5c:{hashlib.sha256(certificate).hexdigest()}", key.verify_key.public
+    )
+
+
+@pytest.mark.parametrize("weak", [rsa.generate_private_key(65_537, 1024), ec.generate_private_key(ec.SECP384R1())])
+def test_a_certificates_key_of_another_kind_is_refused(weak: Any) -> None:
+    certificate = authority.root().issue(SigningKey("x/1", weak), "0101234567")[0]
+    with pytest.raises(Invalid) as refused:
+        certified_key(certificate)
+    assert refused.value.code == "key.unsupported"
+
+
+def test_what_is_no_certificate_has_no_key() -> None:
+    certificate = authority.root().issue(KEYS[ES256], "0101234567")[0]
+    for content in (b"", b"x", certificate[:-1], certificate + b"x"):
+        with pytest.raises(Invalid) as refused:
+            certified_key(content)
+        assert refused.value.code == "key.malformed"
+
+
+@pytest.mark.parametrize("alg", [ES256, PS256, ML_DSA_65])
+def test_only_an_ed25519_key_has_32_raw_bytes(alg: str) -> None:
     with pytest.raises(Invalid):
-        KEYS[ES256].verify_key.raw()
+        KEYS[alg].verify_key.raw()
 
 
 @given(st.binary(max_size=70))

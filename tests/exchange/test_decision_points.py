@@ -12,7 +12,7 @@ from sandbox.core.errors import PolicyRefused, Unavailable
 from sandbox.core.terms import ParticipantId
 from sandbox.policy.bundle import Bundle
 from sandbox.settings import share
-from tests.policy.conftest import StandIn
+from tests.opa_stand_in import StandIn
 from tests.world import BUYER, World
 
 

@@ -35,6 +35,7 @@ def test_a_refusal_before_any_child_was_needed_says_so(ready: World) -> None:
     assert level in {"untried", ready.exchange.house.engine.isolation}
 
 
+@pytest.mark.usefixtures("own_jail")
 def test_opening_an_exchange_starts_no_jail(ready: World) -> None:
     ready.reopen()
     engine = ready.exchange.house.engine

@@ -158,7 +158,7 @@ def test_a_price_above_the_buyers_own_limit_is_refused(ready: World) -> None:
 
 def test_uses_are_counted_by_day_and_given_back_on_failure(world: World) -> None:
     world.publish(INDEX)
-    world.agree(INDEX, access_budget={"day": 2, "lifetime": 3})
+    world.agree(INDEX, access_budget={"day": 2, "week": None, "month": None, "lifetime": 3})
     ask = lambda: world.query("SELECT noi FROM chi_so", dataset=INDEX)  # noqa: E731
     ask()
     ask()

@@ -14,7 +14,7 @@ from sandbox.contracts import registry
 from sandbox.core.database import Transaction
 from sandbox.core.errors import SandboxError, Tampered
 from sandbox.exchange import policies
-from tests.world import BUYER, INDEX, World
+from tests.world import BUYER, INDEX, PROVIDER, World
 
 LONG = "SELECT count(*) FROM chi_so, range(1000000) a, range(1000000) b WHERE a.range + b.range = 7"
 
@@ -40,7 +40,11 @@ def expire(world: World) -> None:
     world.clock.instant = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("end", [suspend, change_policy, expire])
+def revoke(world: World) -> None:
+    world.exchange.revoke_key(world.keys[PROVIDER].kid)
+
+
+@pytest.mark.parametrize("end", [suspend, change_policy, expire, revoke])
 def test_a_right_that_ends_meanwhile_ends_the_run(ready: World, end: Callable[[World], None]) -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(ready.query, LONG, dataset=INDEX)

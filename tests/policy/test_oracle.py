@@ -16,7 +16,15 @@ from sandbox.policy.embedded import _compiled
 
 bindings = pytest.importorskip("opa_bindings")
 
-NAMES = ("query.run", "open query.run", "dataset.publish", "agreement.sign")
+NAMES = (
+    "query.run",
+    "open query.run",
+    "query.release",
+    "dataset.publish",
+    "agreement.sign",
+    "participant.admit",
+    "order.apply",
+)
 VALUES: list[Any] = [None, True, 0, 1, -1, 2**53, 2**63 - 1, "", "x", "1", "VN", [], {}, [[]], [None], {"a": 1}, 1.5]
 
 

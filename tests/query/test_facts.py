@@ -148,6 +148,7 @@ def test_today_is_the_exchanges_day_in_ho_chi_minh() -> None:
 
 BOTH = [TRIPS, INVOICES]
 ROUTE_FARE = ("bus_trips.route", "bus_trips.fare_vnd")
+WHOLE = ("boarded_at", "fare_vnd", "route", "trip_id")
 EVERY = ("bus_trips.trip_id", "bus_trips.route", "bus_trips.boarded_at", "bus_trips.fare_vnd")
 
 
@@ -199,6 +200,63 @@ def test_constants_are_told_with_the_columns_that_they_are_compared_with(engine:
         Comparison("notequal", ("route",), ("x",)),
         Comparison("lessthan", ("trip_id",), ("7",)),
     }
+
+
+@pytest.mark.parametrize(
+    ("sql", "matched"),
+    [
+        ("SELECT route FROM bus_trips WHERE route = '1' AND fare_vnd IN (1, 2)", ()),
+        ("SELECT route FROM bus_trips WHERE trip_id = fare_vnd AND route = '1'", ("fare_vnd", "trip_id")),
+        ("SELECT trip_id < fare_vnd FROM bus_trips", ("fare_vnd", "trip_id")),
+        ("SELECT 1 FROM bus_trips WHERE trip_id BETWEEN 1 AND fare_vnd", ("fare_vnd", "trip_id")),
+        ("SELECT 1 FROM bus_trips WHERE trip_id IN (7, fare_vnd)", ("fare_vnd", "trip_id")),
+        ("SELECT 1 FROM bus_trips WHERE trip_id IS DISTINCT FROM fare_vnd", ("fare_vnd", "trip_id")),
+        ("SELECT nganh FROM hoa_don_dnnvv WHERE nganh LIKE tinh", ("nganh", "tinh")),
+        ("SELECT 1 FROM bus_trips a JOIN bus_trips b USING (route)", ("route",)),
+        ("SELECT 1 FROM bus_trips JOIN hoa_don_dnnvv ON tinh = route", ("route", "tinh")),
+        ("SELECT 1 FROM bus_trips JOIN hoa_don_dnnvv ON Tinh = Route AND fare_vnd > 5", ("fare_vnd", "route", "tinh")),
+        ("SELECT 1 FROM bus_trips, hoa_don_dnnvv", ()),
+        ("SELECT 1 FROM bus_trips, hoa_don_dnnvv WHERE tinh = route", ("route", "tinh")),
+        ("SELECT 1 FROM bus_trips WHERE route IN (SELECT tinh FROM hoa_don_dnnvv)", ("route", "tinh")),
+        ("SELECT fare_vnd FROM bus_trips WHERE route = (SELECT max(tinh) FROM hoa_don_dnnvv)", ("route", "tinh")),
+        ("SELECT route FROM bus_trips INTERSECT SELECT tinh FROM hoa_don_dnnvv", ("route", "tinh")),
+        ("SELECT route FROM bus_trips EXCEPT SELECT tinh FROM hoa_don_dnnvv", ("route", "tinh")),
+        ("SELECT route FROM bus_trips UNION ALL SELECT tinh FROM hoa_don_dnnvv", ()),
+        ("WITH c AS (SELECT route AS r FROM bus_trips) SELECT 1 FROM c JOIN hoa_don_dnnvv ON r = tinh",
+         ("route", "tinh")),
+        ("SELECT 1 FROM bus_trips JOIN (VALUES (5)) v(x) ON fare_vnd = x", WHOLE),
+        ("FROM bus_trips a NATURAL JOIN bus_trips b SELECT 1", WHOLE),
+    ],
+)  # fmt: skip
+def test_columns_that_are_compared_with_columns_are_told_or_all_that_are_touched(
+    engine: JailedEngine, sql: str, matched: tuple[str, ...]
+) -> None:
+    assert engine.analyse(sql, BOTH).matched == matched
+
+
+@pytest.mark.parametrize(
+    ("call", "column", "expression"),
+    [
+        ("count(*)", None, False),
+        ("count()", None, False),
+        ("sum(fare_vnd)", "fare_vnd", False),
+        ("sum(bus_trips.Fare_VND)", "fare_vnd", False),
+        ("count(DISTINCT route)", "route", False),
+        ("sum((fare_vnd))", "fare_vnd", False),
+        ("sum(fare_vnd + 1)", None, True),
+        ("sum(CASE WHEN route = '1' THEN fare_vnd END)", None, True),
+        ("sum(fare_vnd::BIGINT)", None, True),
+        ("count(1)", None, True),
+        ("count(DISTINCT lower(route))", None, True),
+        ("arg_max(route, fare_vnd)", None, True),
+        ("string_agg(route, ',')", None, True),
+    ],
+)
+def test_an_aggregate_is_of_a_bare_column_or_of_an_expression(
+    engine: JailedEngine, call: str, column: str | None, expression: bool
+) -> None:
+    (found,) = engine.analyse(f"SELECT {call} AS n FROM bus_trips", [TRIPS]).aggregates
+    assert (found.column, found.expression) == (column, expression)
 
 
 @pytest.mark.parametrize(
