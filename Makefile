@@ -40,12 +40,13 @@ test: $(BIN)/.dev ## Run every test, Rego included
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 .PHONY: check
-check: $(BIN)/.dev ## Format, lint, types, imports, compose file
+check: $(BIN)/.dev ## Format, lint, types, imports, compose file, Rego tests with all lines reached
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/sandbox policy test --coverage --policies policies
 
 .PHONY: fix
 fix: $(BIN)/.dev ## Fix what a machine can fix
