@@ -1,13 +1,19 @@
 """A folder with an exchange that lives by this machine's clock, everyone's key files, and a shell."""
 
+import contextlib
+import io
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from sandbox.cli.main import main
 from sandbox.core.clock import HO_CHI_MINH
 from tests.world import BUYER, OPERATOR, OTHER, PROVIDER, REGULATOR, World
 
@@ -27,6 +33,33 @@ def year_around(now: datetime) -> dict[str, Any]:
     return {**said, "max_extensions": 2, "max_extension_months": 12}
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended: what it printed, and its exit code."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+
+
+def command(folder: Path, words: Sequence[str], environ: Mapping[str, str]) -> Ended:
+    """The command ``sandbox`` in a folder, under an environment; in this process, for starting one takes a second."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    code = 0
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ.keys() - environ.keys():
+            patch.delenv(name)
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["sandbox", *words])
+        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+    return Ended(*(each.buffer.getvalue().decode() for each in (out, err)), code)  # type: ignore[attr-defined]
+
+
 class Today(World):
     """An exchange whose charter is in force on this machine's own clock, which the command line reads."""
 
@@ -42,11 +75,8 @@ class Terminal:
         self.keys = {who: f"{who}.jwk" for who in (PROVIDER, BUYER, OTHER, REGULATOR)}
         self.keys[OPERATOR] = "home/keys/exchange.jwk"
 
-    def run(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        environ = environment(SANDBOX_HOME=str(self.folder / "home"))
-        done = subprocess.run(
-            [*SANDBOX, *words], cwd=self.folder, env=environ, capture_output=True, text=True, check=False
-        )
+    def run(self, *words: str, code: int = 0) -> Ended:
+        done = command(self.folder, words, environment(SANDBOX_HOME=str(self.folder / "home")))
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done
@@ -59,7 +89,7 @@ class Terminal:
     def offer(self) -> str:
         return (self.folder / "offer").read_text()
 
-    def negotiate(self, act: str, *words: str, who: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def negotiate(self, act: str, *words: str, who: str, code: int = 0) -> Ended:
         return self.run("negotiate", act, *words, "--key", self.keys[who], code=code)
 
     def listed(self, *words: str) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ def open_charter(text: bytes, signers: Signers) -> Charter:
 
 def _opened(text: bytes, signers: Signers) -> tuple[Charter, tuple[str, ...]]:
     # (1) Every signature present is good, of a registered key, and was made for a charter.
-    signed = open_signed(_bounded(text), CHARTER, CHARTER_TYPE, signers)
+    signed = open_signed(_bounded(text), CHARTER, CHARTER_TYPE, signers, "CHARTER-01")
     # (2) The document says one thing only.
     draft = read_charter(signed.document)
     # (3) It is signed by its regulator and its operator, once each, and by nobody else.

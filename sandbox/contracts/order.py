@@ -192,7 +192,7 @@ def open_order(text: bytes, signers: Owners, now: datetime) -> Order:
             this hour, nor of this week where it takes a second signature.
     """
     # (1) Every signature present is good, of a key that counts now, and was made for an order.
-    signed = open_signed(_bounded(text), ORDER, ORDER_TYPE, signers)
+    signed = open_signed(_bounded(text), ORDER, ORDER_TYPE, signers, "CHARTER-06")
     # (2) The document says one thing only.
     order = read_order(signed.document)
     # (3) Its issuer signed it, and nobody twice: two keys of one office are not two offices.

@@ -109,14 +109,23 @@ def unverified(text: bytes, member: str) -> tuple[dict[str, Json], list[Json]]:
     refuse(f"A signed document has exactly {member!r} and 'signatures' (at most {MAX_SIGNATURES}).")
 
 
-def open_signed(text: bytes, member: str, typ: str, signers: Signers) -> Signed:
+def open_signed(text: bytes, member: str, typ: str, signers: Signers, rule: str = "CONT-01") -> Signed:
     """Verify an envelope: every signature present must be good, by a known key, of the expected type.
 
-    Which parties must have signed is the caller's rule; a stripped signature leaves a valid envelope.
+    Which parties must have signed is the caller's; a stripped signature leaves a valid envelope. ``rule`` is the rule
+    of the pilot that a bad one breaks, for the record.
 
     Raises:
         Invalid: ``document.malformed`` or ``signature.invalid``.
     """
+    try:
+        return _opened(text, member, typ, signers)
+    except Invalid as refusal:
+        refusal.reasons = (rule,) if refusal.reasons else ()
+        raise
+
+
+def _opened(text: bytes, member: str, typ: str, signers: Signers) -> Signed:
     document, signatures = unverified(text, member)
     payload = canonical(document)
     verified = [_verified(signature, payload, typ, signers) for signature in signatures]

@@ -87,7 +87,7 @@ def _published(house: House, descriptor_bytes: bytes, files: Sequence[Path], env
 def _signed_by(house: House, envelope: bytes) -> tuple[Signed, Participant]:
     with house.database.read() as connection:
         signers = house.signers(connection)
-        signed = open_signed(envelope, MANIFEST, MANIFEST_TYPE, signers)
+        signed = open_signed(envelope, MANIFEST, MANIFEST_TYPE, signers, "LIST-08")
         owners = {signers.owner_of(kid) for kid in signed.kids}
         if len(owners) != 1 or None in owners:
             raise Invalid("signature.invalid", "A manifest is signed by its provider alone.", reasons=("LIST-08",))
@@ -105,7 +105,7 @@ def require_signed(house: House, connection: Connection, version: DatasetVersion
     signers = house.signers(connection, version.published_at)
 
     def verify() -> Digest:
-        signed = open_signed(text, MANIFEST, MANIFEST_TYPE, signers)
+        signed = open_signed(text, MANIFEST, MANIFEST_TYPE, signers, "LIST-08")
         if (signed.digest, {*map(signers.owner_of, signed.kids)}) != (version.digest, {version.provider}):
             raise Invalid("signature.invalid", "The manifest is not its provider's.", reasons=("LIST-08",))
         return signed.digest

@@ -1,26 +1,20 @@
 """The operator's verbs for keys: registered, listed, revoked, and what CAs have revoked."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests import authority
+from tests.terminal import Ended, command, environment
 
-SANDBOX = [sys.executable, "-m", "sandbox.cli"]
 EXCHANGE = "san-du-lieu"
 ROOT = authority.root()
 
 
-def run(folder: Path, *words: str, code: int = 0, **environ: str) -> subprocess.CompletedProcess[str]:
-    plain = {key: value for key, value in os.environ.items() if not key.startswith("SANDBOX_")}
-    done = subprocess.run(
-        [*SANDBOX, *words], cwd=folder, env=plain | environ, capture_output=True, text=True, check=False
-    )
+def run(folder: Path, *words: str, code: int = 0, **environ: str) -> Ended:
+    done = command(folder, words, environment(**environ))
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done

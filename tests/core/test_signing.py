@@ -458,3 +458,11 @@ def test_an_envelope_can_be_taken_apart_to_add_a_signature() -> None:
 def test_what_is_no_envelope_is_not_taken_apart(text: bytes) -> None:
     with pytest.raises(Invalid):
         unverified(text, "contract")
+
+
+def test_a_bad_signature_breaks_the_rule_of_its_kind_of_document() -> None:
+    text = envelope("charter", {"a": 1}, [])
+    forged = text.replace(b"[]", b'[{"protected": "e30", "signature": "AA"}]')
+    with pytest.raises(Invalid) as refusal:
+        open_signed(forged, "charter", "charter+jws", KnownKeys({}), "CHARTER-01")
+    assert refusal.value.reasons == ("CHARTER-01",)
