@@ -109,10 +109,20 @@ def postgres_url() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+def _connected(engine: sa.Engine) -> sa.Connection:
+    """A connection, soon: a server that is busy with the last test may refuse one for a moment."""
+    for _ in range(100):
+        try:
+            return engine.connect()
+        except sa.exc.OperationalError:
+            time.sleep(0.1)
+    return engine.connect()
+
+
 def _fresh_database(postgres_url: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     admin = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with admin.connect() as connection:
+    with _connected(admin) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     yield sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
     with admin.connect() as connection:

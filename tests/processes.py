@@ -16,10 +16,10 @@ def _stat(pid: int) -> Sequence[str]:
     return ()
 
 
-def descendants() -> dict[int, int]:
-    """Every process below this one, and how far below."""
+def descendants(of: int | None = None) -> dict[int, int]:
+    """Every process below one, this one unless said otherwise, and how far below."""
     depths: dict[int, int] = {}
-    todo = [(os.getpid(), 0)]
+    todo = [(of or os.getpid(), 0)]
     while todo:
         pid, depth = todo.pop()
         below = dict.fromkeys(children(pid), depth + 1)

@@ -15,10 +15,11 @@ from sandbox.contracts import envelope, keyring, offers, participants, registry
 from sandbox.contracts.drafting import statement_of
 from sandbox.contracts.terms import offer_document
 from sandbox.core.canonical import parse
-from sandbox.core.database import Database, metadata, open_engine, sqlite_url
+from sandbox.core.database import Database, open_engine, sqlite_url
 from sandbox.core.keys import SigningKey, key_from_seed
 from sandbox.core.terms import KeyUse, Participant, Role
 from tests.forgeries import forged
+from tests.tables import furnish
 
 NOW = datetime(2026, 12, 1, 3, tzinfo=UTC)
 EXCHANGE = "san-du-lieu"
@@ -155,7 +156,7 @@ def terms() -> Callable[..., dict[str, Any]]:
     return terms_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def contracts() -> Path:
     return CONTRACTS
 
@@ -168,7 +169,7 @@ def empty(tmp_path: Path, parties: Parties) -> Iterator[Register]:
         left = sa.MetaData()
         left.reflect(engine)
         left.drop_all(engine)
-    metadata.create_all(engine)
+    furnish(engine)
     with Database(engine) as database:
         yield Register(database, parties)
 

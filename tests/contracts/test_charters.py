@@ -11,12 +11,13 @@ from sandbox.contracts.articles import read_charter
 from sandbox.contracts.charters import CHARTER, in_force, open_charter, sign_charter
 from sandbox.contracts.keyring import Signers
 from sandbox.core.canonical import canonical, digest_of, parse
-from sandbox.core.database import Database, metadata, open_engine
+from sandbox.core.database import Database, open_engine
 from sandbox.core.errors import Conflict, Invalid, Tampered
 from sandbox.core.keys import key_from_seed
 from sandbox.core.signing import envelope, sign
 from sandbox.core.terms import KeyUse, Participant, ParticipantId, Role
 from tests.chartering import document, following, signed
+from tests.tables import furnish
 
 START = read_charter(document()).window.start
 REGULATOR, OPERATOR, BUYER = "co-quan-giam-sat", "san-du-lieu", "cong-ty-fintech"
@@ -60,7 +61,7 @@ class Charters:
 @pytest.fixture
 def register(database_url):
     engine = open_engine(database_url)
-    metadata.create_all(engine)
+    furnish(engine)
     with Database(engine) as database:
         made = Charters(database)
 

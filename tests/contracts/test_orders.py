@@ -351,7 +351,7 @@ WRONG = {
 CASES = [(member, value) for member, values in WRONG.items() for value in values]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def schema(contracts):
     document = parse((contracts / "order.schema.json").read_bytes())
     Draft202012Validator.check_schema(document)

@@ -25,7 +25,7 @@ RELATIONS = re.compile(
 WRONG = [None, "", "x y", -1, 0, 7, 10**15, True, [], ["x y"], [[]], {}]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def schema(contracts):
     document = parse((contracts / "contract.schema.json").read_bytes())
     Draft202012Validator.check_schema(document)

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sandbox.contracts import keyring, participants
 from sandbox.contracts.keyring import Signers
 from sandbox.contracts.verified import Verified
-from sandbox.core.database import Database, Transaction, metadata, open_engine, sqlite_url
+from sandbox.core.database import Database, Transaction, open_engine, sqlite_url
 from sandbox.core.keys import key_from_seed
 from sandbox.core.terms import KeyUse, Participant, ParticipantId, Role
+from tests.tables import furnish
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = key_from_seed("ben-xe", bytes(32))
@@ -23,7 +24,7 @@ WHAT = ("san", b"bytes")
 @pytest.fixture
 def database(tmp_path: Path):  # type: ignore[no-untyped-def]
     engine = open_engine(sqlite_url(tmp_path / "x.db"))
-    metadata.create_all(engine)
+    furnish(engine)
     with Database(engine) as database:
 
         def write(tx: Transaction) -> None:

@@ -19,6 +19,7 @@ from sandbox.exchange import charter as use_case
 from sandbox.exchange.house import House
 from sandbox.settings import Settings
 from tests.chartering import document, following, signed
+from tests.tables import furnish
 
 START = read_charter(document()).window.start
 REGULATOR, OPERATOR = "co-quan-giam-sat", "san-du-lieu"
@@ -47,7 +48,7 @@ class FailingLog(Log):
 def house(database_url: str, tmp_path: Any) -> Iterator[House]:
     """The parts of an exchange that a charter passes, with everyone admitted; nothing else is built."""
     engine = open_engine(database_url)
-    metadata.create_all(engine)
+    furnish(engine)
     log = FailingLog("exchange.example.vn/log", key_from_seed("log", bytes(32)))
     log.load(engine)
     with Database(engine, log) as database:
