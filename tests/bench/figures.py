@@ -4,6 +4,7 @@ Nothing here judges a time: machines differ and are shared. What is compared is 
 """
 
 import gc
+import json
 import math
 import shutil
 import statistics
@@ -18,10 +19,13 @@ from typing import Any, TypeAlias
 
 from sandbox.contracts.charter import months_after
 from sandbox.core.clock import ManualClock, SystemClock
-from tests.world import BUYER, World, charter
+from sandbox.settings import share
+from tests.world import BUYER, INDEX, TRIPS, World, charter
 
 Act: TypeAlias = Callable[[], object]
 RICH = 10**12
+FUNCTIONS = json.loads((share("contracts") / "templates" / "exact.json").read_bytes())["scalar_functions"]
+"""What contracts by the template name; those of tests name all that there are, which no provider would."""
 
 
 class Today(World):
@@ -82,6 +86,8 @@ class Bench:
         began = SystemClock().now().replace(microsecond=0)  # charters know whole seconds
         world = Today(self.fresh(name), clock=ManualClock(began)).ready()
         self._made.append(world)
+        for dataset in (TRIPS, INDEX):
+            world.agree(dataset, scalar_functions=FUNCTIONS)
         world.exchange.top_up(world.who(BUYER).id, RICH, "bench")
         return world
 

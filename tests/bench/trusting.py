@@ -1,6 +1,5 @@
 """What rests on signatures: an agreement opened, the charter and the orders looked at, an agreement admitted."""
 
-import json
 import secrets
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,10 +15,9 @@ from sandbox.core.canonical import digest
 from sandbox.core.database import Transaction, metadata
 from sandbox.core.keys import ES256, SigningKey, new_key
 from sandbox.core.terms import KeyUse, ParticipantId, Role
-from sandbox.settings import share
 from tests import authority
 from tests.authority import Authority
-from tests.bench.figures import Act, Bench, Row, compared, medians
+from tests.bench.figures import FUNCTIONS, Act, Bench, Row, compared, medians
 from tests.world import BUYER, OPERATOR, PROVIDER, TRIPS, World, terms
 
 MST, CERTIFIED = "0101234567", "cong-ty-c"
@@ -77,14 +75,8 @@ def _curve_key(world: World, owner: str) -> SigningKey:
     return key
 
 
-def _functions() -> list[str]:
-    """As many as contracts name that follow the template; the tests' own name all that there are."""
-    names: list[str] = json.loads((share("contracts") / "templates" / "exact.json").read_bytes())["scalar_functions"]
-    return names
-
-
 def _signed(world: World, provider: SigningKey, buyer: SigningKey, chain: tuple[bytes, ...] = ()) -> bytes:
-    offer = signed_offer(world.exchange, TRIPS, terms(TRIPS, scalar_functions=_functions()), provider)
+    offer = signed_offer(world.exchange, TRIPS, terms(TRIPS, scalar_functions=FUNCTIONS), provider)
     half = envelope.accept_offer(offer, buyer, secrets.token_bytes(32), world.clock.now(), chain)
     return envelope.add_signature(envelope.add_signature(half, provider), world.keys[OPERATOR])
 
