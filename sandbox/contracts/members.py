@@ -9,11 +9,13 @@ from typing import Final, NoReturn, TypeAlias, TypeVar
 from sandbox.core.canonical import Json
 from sandbox.core.clock import instant_of, text_of
 from sandbox.core.errors import Invalid
+from sandbox.core.keys import from_b64url
 from sandbox.core.terms import DIGEST, SLUG
 
 _T = TypeVar("_T")
 Reader: TypeAlias = Callable[[Json, str], _T]
 
+NONCE_BYTES: Final = 32
 MOST_ITEMS: Final = 256
 MOST_LETTERS: Final = 128
 _HINT: Final = "See docs/formats/contract.md for every member; sandbox contract draft writes terms to start from."
@@ -122,6 +124,16 @@ def instant(value: Json, where: str) -> datetime:
     if text_of(found) != value:
         expect(where, value, f"{text_of(found)}, the same instant in UTC with microseconds")
     return found
+
+
+def check_nonce(value: Json) -> None:
+    """Refuse what is not 32 bytes in base64url, by which two documents of the same words are two."""
+    try:
+        nonce = from_b64url(value) if isinstance(value, str) else b""
+    except Invalid:
+        nonce = b""
+    if len(nonce) != NONCE_BYTES:
+        expect("nonce", value, f"{NONCE_BYTES} bytes in base64url")
 
 
 def any_instant(value: Json, where: str) -> datetime:

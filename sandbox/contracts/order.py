@@ -21,7 +21,7 @@ from sandbox.core import signing
 from sandbox.core.canonical import Json, digest_of
 from sandbox.core.clock import text_of
 from sandbox.core.errors import Invalid
-from sandbox.core.keys import SigningKey, b64url, from_b64url
+from sandbox.core.keys import SigningKey, b64url
 from sandbox.core.signing import envelope, open_signed, sign, unverified
 from sandbox.core.terms import SLUG, Digest, ParticipantId
 
@@ -45,7 +45,6 @@ TOGETHER: Final = timedelta(days=7)
 """How old an order may be that takes a second signature: one that starts again, or ends a contract."""
 MOST_BYTES: Final = 65_536
 MOST_TEXT: Final = 2_000
-NONCE_BYTES: Final = 32
 _NAMED: Final[Mapping[str, members.Reader[str]]] = {
     "participant": members.participant,
     "dataset": members.word(SLUG, "a dataset's id, such as chi_so_cds"),
@@ -121,7 +120,7 @@ def _read(document: Mapping[str, Json]) -> Order:
     act = members.choice([*SCOPES, *ENDS])(said["act"], "act")
     kind, target = _scope(said["scope"], SCOPES[ENDS.get(act, act)])
     basis = said["legal_basis"]
-    _check_nonce(said["nonce"])
+    members.check_nonce(said["nonce"])
     return Order(
         id=digest_of(said),
         act=act,
@@ -151,15 +150,6 @@ def _ended(value: Json, act: str) -> Digest | None:
     if value is not None:
         members.expect("ends", value, f"null, for {act} ends nothing")
     return None
-
-
-def _check_nonce(value: Json) -> None:
-    try:
-        nonce = from_b64url(value) if isinstance(value, str) else b""
-    except Invalid:
-        nonce = b""
-    if len(nonce) != NONCE_BYTES:
-        members.expect("nonce", value, f"{NONCE_BYTES} bytes in base64url")
 
 
 # --- signatures ---

@@ -24,13 +24,10 @@ from sandbox.contracts.clauses import ASSIGNEE, Terms, read_terms
 from sandbox.contracts.members import object_of, refuse
 from sandbox.contracts.statement import Statement, check_covers, read_statement
 from sandbox.core.canonical import Json, digest_of
-from sandbox.core.errors import Invalid
-from sandbox.core.keys import from_b64url
 from sandbox.core.terms import DIGEST, SLUG, DatasetId, Digest, ParticipantId
 
 CONTEXT: Final = "http://www.w3.org/ns/odrl.jsonld"
 PROFILE: Final = "https://exchange.example.vn/odrl/v1"
-NONCE_BYTES: Final = 32
 OFFER: Final = frozenset(
     {"@context", "type", "uid", "profile", "assigner", "timestamp", "target", "statement", "permission", "terms"}
 )
@@ -137,7 +134,7 @@ def read_agreement(document: Mapping[str, Json]) -> Draft:
         Invalid: ``contract.invalid``, naming the member.
     """
     said = _framed(document, "Agreement", AGREEMENT)
-    _check_nonce(said["nonce"])
+    members.check_nonce(said["nonce"])
     facts, buyer = _facts(said), _buyer(said)
     facts["terms"] = _received_by(buyer, facts["terms"])
     return Draft(**facts, buyer=buyer, offer=Digest(members.digest(said["prev"], "prev")))
@@ -196,15 +193,6 @@ def _terms(said: dict[str, Json]) -> Terms:
     if _timestamp(said) >= terms.not_after:
         refuse("The term ends before it begins: not_after is not later than timestamp.")
     return terms
-
-
-def _check_nonce(value: Json) -> None:
-    try:
-        nonce = from_b64url(value) if isinstance(value, str) else b""
-    except Invalid:
-        nonce = b""
-    if len(nonce) != NONCE_BYTES:
-        members.expect("nonce", value, f"{NONCE_BYTES} bytes in base64url")
 
 
 def _received_by(buyer: ParticipantId, terms: Terms) -> Terms:

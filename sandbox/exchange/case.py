@@ -4,7 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from sqlalchemy.engine import Connection
+
+from sandbox.contracts import orders
 from sandbox.contracts.charter import Charter
+from sandbox.contracts.orders import Standing
 from sandbox.core.canonical import Json, check, digest
 from sandbox.core.errors import Invalid
 from sandbox.core.terms import Digest, Identity, Participant, QueryId
@@ -50,6 +54,14 @@ class Case:
     @property
     def buyer(self) -> Participant:
         return self.identity.participant
+
+    def standing(self, connection: Connection) -> tuple[Standing, ...]:
+        """What stands now against it: against its buyer, its providers, datasets, agreements, itself, the market."""
+        made = [grant.agreement for grant in self.grants]
+        parties = [self.buyer.id, *(each.provider for each in made)]
+        return orders.concerning(
+            connection, parties, [each.dataset for each in made], [each.id for each in made], self.id
+        )
 
     def clear(self) -> dict[str, Json]:
         """What the log says of it in clear."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy.engine import Connection
 
-from sandbox.contracts import orders, registry
+from sandbox.contracts import registry
 from sandbox.core.errors import Insufficient, PolicyRefused, ReleaseRefused, Unavailable
 from sandbox.exchange import caps, questions, runs
 from sandbox.exchange.case import Case
@@ -97,11 +97,7 @@ def _authorization(connection: Connection, case: Case) -> str:
 
 
 def _around(house: House, connection: Connection, case: Case) -> Around:
-    made = [grant.agreement for grant in case.grants]
-    parties = [case.buyer.id, *(each.provider for each in made)]
-    datasets, agreements = [each.dataset for each in made], [each.id for each in made]
-    standing = orders.concerning(connection, parties, datasets, agreements, case.id)
-    return Around(house.now(), house.charter(connection), standing)
+    return Around(house.now(), house.charter(connection), case.standing(connection))
 
 
 def _limits(house: House) -> Limits:

@@ -6,7 +6,6 @@ from typing import Final
 
 from sandbox.audit.events import EventType
 from sandbox.contracts import certificates, keyring, participants, tokens
-from sandbox.contracts.certificates import Trust
 from sandbox.contracts.charter import Charter
 from sandbox.core.canonical import LARGEST, Json
 from sandbox.core.clock import text_of
@@ -123,14 +122,13 @@ def store_crl(house: House, content: bytes) -> Digest:
     if house.trust is None:
         raise Invalid("trust.none", "This exchange trusts no certificate authority.", hint="Set trust_store.")
     entry, at, trust = house.new_entry(), house.now(), house.trust
-    return house.database.write(lambda tx: _stored(house, tx, content, trust, entry_at=(entry, at)))
 
+    def write(tx: Transaction) -> Digest:
+        name = certificates.put_crl(tx, content, trust, at)
+        house.record(tx, EventType.REVOCATIONS_STORED, entry, {"list": name})
+        return name
 
-def _stored(house: House, tx: Transaction, content: bytes, trust: Trust, entry_at: tuple[str, datetime]) -> Digest:
-    entry, at = entry_at
-    name = certificates.put_crl(tx, content, trust, at)
-    house.record(tx, EventType.REVOCATIONS_STORED, entry, {"list": name})  # type: ignore[arg-type]
-    return name
+    return house.database.write(write)
 
 
 # --- tokens ---

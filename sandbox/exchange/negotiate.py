@@ -77,10 +77,9 @@ def _proposed(house: House, said: Said) -> Negotiation:
     message = Message(side, ACTS[said.act], opened.id, text, at, frozenset({said.who}))
 
     def write(tx: Transaction) -> Negotiation:
-        before = negotiation.begun_by(tx.connection, opened.id) if said.negotiation is None else None
-        found = _own(tx, said) if said.negotiation else before
-        if before or (found and negotiation.repeats(tx.connection, found, message)):
-            return found  # type: ignore[return-value]  # a repetition, answered as done
+        found = _own(tx, said) if said.negotiation else negotiation.begun_by(tx.connection, opened.id)
+        if found and (said.negotiation is None or negotiation.repeats(tx.connection, found, message)):
+            return found  # a repetition, answered as done
         offers.put_offer(tx, opened, text, at)
         parties = negotiation.Parties(opened.provider, buyer, opened.dataset)
         moved = negotiation.move(tx, found.id, message) if found else negotiation.start(tx, name, parties, message)

@@ -18,7 +18,6 @@ from sandbox.core.database import Transaction
 from sandbox.core.errors import AgreementRefused, PolicyRefused
 from sandbox.core.terms import DatasetId, Identity, ParticipantId
 from sandbox.exchange import questions, runs
-from sandbox.exchange.case import Case
 from sandbox.exchange.decide import in_words
 from sandbox.exchange.handed import handed_in
 from sandbox.exchange.house import House
@@ -147,18 +146,6 @@ def require_untouched(standing: tuple[Standing, ...]) -> None:
             "incident.open", f"An incident about this {each.kind} is open.",
             hint="Wait until the regulator and the operator have closed it.", reasons=("INC-01",),
         )  # fmt: skip
-
-
-def concerning(connection: Connection, case: Case) -> tuple[Standing, ...]:
-    """What stands now against a query: its buyer, its providers, its datasets, its agreements, itself, the market."""
-    agreements = [grant.agreement for grant in case.grants]
-    return orders.concerning(
-        connection,
-        [case.buyer.id, *(each.provider for each in agreements)],
-        [each.dataset for each in agreements],
-        [each.id for each in agreements],
-        case.id,
-    )
 
 
 def suspensions(house: House) -> list[Standing]:

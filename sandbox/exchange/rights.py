@@ -44,7 +44,7 @@ def cancelled(house: House, case: Case, decision: Decision) -> Callable[[], bool
         with house.database.read() as connection:
             if policies.active(connection) != decision.policy:
                 raise SandboxError("policy.changed", "The policies are others now.")
-            orders.require_untouched(orders.concerning(connection, case))
+            orders.require_untouched(case.standing(connection))
             for grant in case.grants:
                 house.agreement(connection, grant.agreement.id)  # no longer one, once a key that signed it is revoked
                 state = registry.agreement_state(connection, grant.agreement.id)
@@ -59,6 +59,6 @@ def frozen(house: House, case: Case) -> Callable[[], bool]:
 
     def hold() -> None:
         with house.database.read() as connection:
-            orders.require_untouched(orders.concerning(connection, case))
+            orders.require_untouched(case.standing(connection))
 
     return Lost(hold)

@@ -45,7 +45,7 @@ def admit(house: House, case: Case, decision: Decision) -> list[tuple[str, int]]
     sealed = case.sealed() | case.asked() | {"extracts": case.extracts}  # a digest of what can be guessed would tell it
 
     def write(tx: Transaction) -> None:
-        orders.require_untouched(orders.concerning(tx.connection, case))
+        orders.require_untouched(case.standing(tx.connection))
         budget.reserve(tx, uses)
         ledger.reserve(tx, entry, case.id, case.buyer.id, quote.total if quote else Vnd(0))
         runs.begin(tx, case.id, case.buyer.id, entry, held, lease)
@@ -120,7 +120,7 @@ def settle(house: House, case: Case, released: Released, uses: list[tuple[str, i
     sealed = case.sealed() | {"result": {"sha256": released.spool.digest, "media": ARROW}}
 
     def write(tx: Transaction) -> None:
-        orders.require_untouched(orders.concerning(tx.connection, case))  # a result that waits is frozen, not given
+        orders.require_untouched(case.standing(tx.connection))  # a result that waits is frozen, not given
         runs.finish(tx, case.id, "completed", entry)
         ledger.capture(tx, entry, case.id, settlement)
         house.record(tx, EventType.QUERY_COMPLETED, entry, clear, sealed)
