@@ -46,7 +46,9 @@ class EventType(StrEnum):
     QUERY_FAILED = "query.failed"
     QUERY_COMPLETED = "query.completed"
     WALLET_TOPPED_UP = "wallet.topped_up"
+    BODY_DISCLOSED = "body.disclosed"
     BODY_ERASED = "body.erased"
+    LOG_RECOVERED = "log.recovered"
 
 
 def seal(name: str, salt: bytes, content: bytes) -> str:

@@ -12,6 +12,7 @@ from sandbox.audit.merkle import EMPTY_ROOT, leaf_hash
 from sandbox.audit.tree import Tree, reopened
 from sandbox.core.database import BigId, Instant, metadata
 from sandbox.core.errors import Tampered
+from sandbox.core.guards import guarded
 
 log_entry: Final = sa.Table(
     "log_entry", metadata,
@@ -33,6 +34,13 @@ log_head: Final = sa.Table(  # one row for each commit: the signed checkpoint it
     sa.Column("note", sa.LargeBinary, nullable=False),
     sa.Column("at", Instant, nullable=False),
 )  # fmt: skip
+log_cosignature: Final = guarded(sa.Table(  # what witnesses said of published heads: a signature line each
+    "log_cosignature", metadata,
+    sa.Column("size", BigId, primary_key=True, autoincrement=False),
+    sa.Column("witness", sa.Text, primary_key=True),
+    sa.Column("line", sa.LargeBinary, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+))  # fmt: skip
 log_body: Final = sa.Table(  # what the seals stand for; a row may be erased, and no proof changes
     "log_body", metadata,
     sa.Column("entry_id", sa.Text, primary_key=True),

@@ -72,7 +72,7 @@ def group() -> None:
     """A controlled sandbox for a data exchange.
 
     Exit codes: 0 done, 1 failed, 2 bad input, 3 not identified, 4 refused, 5 not found, 6 conflict, 7 verification
-    failed, 8 unavailable, 130 stopped.
+    failed, 8 unavailable, 9 not covered by a checkpoint yet, 130 stopped.
     """
 
 

@@ -24,6 +24,7 @@ from sandbox.contracts.keyring import Signers
 from sandbox.core.canonical import Json, parse
 from sandbox.core.database import BigId, Instant, Transaction, metadata
 from sandbox.core.errors import Conflict, Invalid, Tampered
+from sandbox.core.guards import guarded
 from sandbox.core.keys import SigningKey
 from sandbox.core.signing import envelope, open_signed, sign, unverified
 from sandbox.core.terms import Digest
@@ -34,7 +35,7 @@ MOST_BYTES: Final = 65_536
 SignersAt: TypeAlias = Callable[[datetime], Signers]
 _Known: TypeAlias = "tuple[tuple[bytes, datetime], tuple[str, ...], object, Charter]"
 
-_charter = sa.Table(
+_charter = guarded(sa.Table(
     "charter", metadata,
     sa.Column("number", BigId, primary_key=True, autoincrement=False),  # of two that follow one version, one is second
     sa.Column("charter", sa.Text, nullable=False),
@@ -43,7 +44,7 @@ _charter = sa.Table(
     sa.Column("envelope", sa.LargeBinary, nullable=False),
     sa.Column("adopted_at", Instant, nullable=False),
     sa.UniqueConstraint("charter", "version", name="charter_version"),
-)  # fmt: skip
+))  # fmt: skip
 
 # built once: every query asks, and building a statement takes longer than running it
 _NEWEST: Final = (

@@ -33,6 +33,7 @@ from sandbox.contracts.stages import (
 from sandbox.contracts.terms import Draft
 from sandbox.core.database import Instant, Transaction, metadata
 from sandbox.core.errors import Conflict, NotFound
+from sandbox.core.guards import guarded
 from sandbox.core.signing import unverified
 from sandbox.core.terms import DatasetId, Digest, ParticipantId
 
@@ -72,7 +73,7 @@ _negotiation = sa.Table(
     sa.Column("moved_at", Instant, nullable=False),
     sa.CheckConstraint(f"state IN {_STATES}", name="negotiation_state"),
 )  # fmt: skip
-_message = sa.Table(
+_message = guarded(sa.Table(
     "negotiation_message", metadata,
     sa.Column("negotiation", sa.Text, sa.ForeignKey("negotiation.id"), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
@@ -82,7 +83,7 @@ _message = sa.Table(
     sa.Column("envelope", sa.LargeBinary),
     sa.Column("at", Instant, nullable=False),
     sa.UniqueConstraint("document", "state", name="negotiation_message_once"),  # a document is said in one talk only
-)  # fmt: skip
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

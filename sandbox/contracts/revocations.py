@@ -21,6 +21,7 @@ from sandbox.contracts import participants
 from sandbox.core.canonical import digest
 from sandbox.core.database import Instant, Transaction, metadata
 from sandbox.core.errors import Conflict, Invalid
+from sandbox.core.guards import guarded
 from sandbox.core.terms import Digest
 
 DER: Final = Encoding.DER
@@ -31,7 +32,7 @@ _SOUND_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _ODD: Final = (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError)
 _UNKEYABLE: Final = (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm)
 
-_list = sa.Table(
+_list = guarded(sa.Table(
     "revocation_list", metadata,
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("issuer", sa.Text, nullable=False),  # digest of the CA's name and key
@@ -40,7 +41,7 @@ _list = sa.Table(
     sa.Column("content", sa.LargeBinary, nullable=False),
     sa.Column("stored_at", Instant, nullable=False),
     sa.Index("revocation_list_newest", "issuer", "this_update"),
-)  # fmt: skip
+))  # fmt: skip
 
 # built once: an agreement under certificates is looked at in every query
 _STANDING: Final = sa.select(sa.func.count(), sa.func.max(_list.c.stored_at)).select_from(_list)

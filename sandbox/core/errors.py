@@ -14,6 +14,7 @@
     ├── NotFound                no such thing, or not yours       404  exit 5
     ├── Conflict                it already is otherwise           409  exit 6
     ├── Tampered                bytes differ from their digest    500  exit 7
+    ├── NotCovered              no checkpoint promises it yet     409  exit 9
     ├── Busy                    the exchange is full for now      429  exit 8
     └── Unavailable             try again later                   503  exit 8
 
@@ -102,6 +103,13 @@ class Tampered(SandboxError):
 
     status = 500
     exit_code = 7
+
+
+class NotCovered(SandboxError):
+    """Nothing is wrong with it, but no checkpoint, or none with the cosignatures asked for, promises it yet."""
+
+    status = 409
+    exit_code = 9
 
 
 class Busy(SandboxError):

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection, Engine
 from sandbox.core.errors import Unavailable
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 _LOCK: Final = 7_263_982
 _VERSION: Final = sa.table("alembic_version", sa.column("version_num"))
 

@@ -7,17 +7,26 @@ from sqlalchemy.engine import Connection
 
 from sandbox.audit.events import EventType
 from sandbox.core.database import BigId, Instant, Transaction, metadata
+from sandbox.core.guards import guarded
 from sandbox.exchange.house import House
 
-policy_activation: Final = sa.Table(
-    "policy_activation",
-    metadata,
-    sa.Column("number", BigId, primary_key=True),
-    sa.Column("bundle", sa.Text, nullable=False),
-    sa.Column("entry", sa.Text, nullable=False),
-    sa.Column("at", Instant, nullable=False),
+policy_activation: Final = guarded(
+    sa.Table(
+        "policy_activation",
+        metadata,
+        sa.Column("number", BigId, primary_key=True),
+        sa.Column("bundle", sa.Text, nullable=False),
+        sa.Column("entry", sa.Text, nullable=False),
+        sa.Column("at", Instant, nullable=False),
+    )
 )
 
+policy_bundle: Final = guarded(sa.Table(  # of each digest that ever decided: without them nothing is replayed
+    "policy_bundle",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("files", sa.LargeBinary, nullable=False),
+))  # fmt: skip
 
 _NEWEST: Final = sa.select(policy_activation.c.bundle).order_by(policy_activation.c.number.desc()).limit(1)
 

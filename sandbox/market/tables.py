@@ -8,6 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from sandbox.core.database import BigId, Instant, metadata
+from sandbox.core.guards import guarded
 
 HOLD: Final[Mapping[str, frozenset[str]]] = {
     "held": frozenset({"captured", "refunded"}),
@@ -23,7 +24,7 @@ account = sa.Table(
     sa.Column("balance", sa.BigInteger, nullable=False),
     sa.CheckConstraint("name = 'bank' OR balance >= 0", name="account_not_negative"),
 )  # fmt: skip
-posting = sa.Table(
+posting = guarded(sa.Table(
     "posting", metadata,
     sa.Column("id", BigId, primary_key=True),
     sa.Column("entry_id", sa.Text, nullable=False),
@@ -32,7 +33,7 @@ posting = sa.Table(
     sa.Column("vnd", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("entry_id", "account", name="posting_once"),
     sa.CheckConstraint("vnd <> 0", name="posting_moves"),
-)  # fmt: skip
+))  # fmt: skip
 hold = sa.Table(
     "hold", metadata,
     sa.Column("query_id", sa.Text, primary_key=True),
@@ -45,7 +46,7 @@ hold = sa.Table(
     sa.CheckConstraint(f"state IN {tuple(HOLD)}", name="hold_state"),
     sa.CheckConstraint("(state = 'held') = (ended_by IS NULL)", name="hold_ended"),
 )  # fmt: skip
-settlement = sa.Table(
+settlement = guarded(sa.Table(
     "settlement", metadata,
     sa.Column("query_id", sa.Text, sa.ForeignKey("hold.query_id"), primary_key=True),
     sa.Column("entry_id", sa.Text, nullable=False, unique=True),
@@ -55,8 +56,8 @@ settlement = sa.Table(
     sa.Column("rows_out", sa.BigInteger, nullable=False),
     sa.Column("bytes_out", sa.BigInteger, nullable=False),
     sa.Column("fee_bp", sa.Integer, nullable=False),
-)  # fmt: skip
-settlement_share = sa.Table(
+))  # fmt: skip
+settlement_share = guarded(sa.Table(
     "settlement_share", metadata,
     sa.Column("query_id", sa.Text, sa.ForeignKey("settlement.query_id"), primary_key=True),
     sa.Column("agreement", sa.Text, primary_key=True),
@@ -65,7 +66,7 @@ settlement_share = sa.Table(
     sa.Column("sector", sa.Text, nullable=False),
     sa.Column("vnd", sa.BigInteger, nullable=False),
     sa.CheckConstraint("vnd >= 0", name="settlement_share_not_negative"),
-)  # fmt: skip
+))  # fmt: skip
 budget = sa.Table(
     "budget", metadata,
     sa.Column("id", sa.Text, primary_key=True),

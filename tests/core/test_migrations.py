@@ -18,10 +18,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Engine
 
 import sandbox
-from sandbox.audit.store import guard_statements
+from sandbox.audit.store import guard_statements as log_guards
 from sandbox.core import migrate
 from sandbox.core.database import metadata, open_engine
 from sandbox.core.errors import Unavailable
+from sandbox.core.guards import guard_statements
 
 ROOM = re.compile(r"^from sandbox\.core\.database import .*\bmetadata\b", re.MULTILINE)
 LOG = ("log_entry", "log_tile", "log_head")
@@ -94,7 +95,8 @@ def test_the_guards_are_those_of_the_audit_room(migrated: Engine) -> None:
         else:
             listed = "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal"
         found = {re.sub(r" ON public\.", " ON ", sql) for sql in connection.exec_driver_sql(listed).scalars()}
-    wanted = {sql for sql in guard_statements(dialect) if sql.startswith("CREATE TRIGGER")}
+    both = [*log_guards(dialect), *guard_statements(dialect, metadata.tables.values())]
+    wanted = {sql for sql in both if sql.startswith("CREATE TRIGGER")}
     assert {ordered(sql) for sql in found} == {ordered(sql) for sql in wanted}
 
 
