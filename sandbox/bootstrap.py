@@ -3,12 +3,15 @@
 import json
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy.engine import Engine, make_url
 
-from sandbox.audit import tiles
+from sandbox.audit import start
 from sandbox.audit.log import Log
 from sandbox.audit.note import verifier_key
 from sandbox.catalog import intake
@@ -21,6 +24,7 @@ from sandbox.core.database import Database, open_engine
 from sandbox.core.errors import Conflict, Invalid, NotFound
 from sandbox.core.keys import SigningKey, new_key, read_key, write_key
 from sandbox.core.terms import KeyUse, Participant, ParticipantId, Role
+from sandbox.exchange import consistency
 from sandbox.exchange.exchange import Exchange
 from sandbox.exchange.house import CHECKPOINT_FOLDER, House
 from sandbox.jail.jail import Jail
@@ -107,14 +111,14 @@ def build(settings: Settings, clock: Clock | None = None) -> Exchange:
 
     Raises:
         Unavailable: the database or the decision point does not answer, or has another revision.
-        Tampered: the log in the database does not agree with itself.
+        Tampered: the log in the database does not agree with itself, with what was published of it, or with the
+            charter and the orders.
         Invalid: ``home.exposed`` when others may look into the home, ``settings.invalid`` for a fee above the price.
     """
     home = settings.home
     if settings.fee_bp > MOST_FEE_BP:  # it would fail each query after it ran
         raise Invalid("settings.invalid", f"fee_bp is {settings.fee_bp}, expected 0 to {MOST_FEE_BP}.")
-    if home.is_dir() and home.stat().st_mode & 0o077:  # the database holds SQL, buyers and the salts of every seal
-        raise Invalid("home.exposed", "Others may look into the exchange's home.", hint="Run: chmod 700 HOME.")
+    _require_closed(home)
     exchange_key, log_key = read_key(home / EXCHANGE_KEY), read_key(home / LOG_KEY)
     engine = open_engine(database_url(settings))
     database = _opened(engine, settings, log_key)
@@ -125,12 +129,46 @@ def build(settings: Settings, clock: Clock | None = None) -> Exchange:
         raise
 
 
+def _require_closed(home: Path) -> None:
+    if home.is_dir() and home.stat().st_mode & 0o077:  # the database holds SQL, buyers and the salts of every seal
+        raise Invalid("home.exposed", "Others may look into the exchange's home.", hint="Run: chmod 700 HOME.")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The log of a home and its published files, apart from the exchange that writes it."""
+
+    engine: Engine
+    log: Log
+    folder: Path
+
+
+@contextmanager
+def open_record(settings: Settings, clock: Clock | None = None) -> Iterator[Record]:
+    """The record of a home, not held against what was published of it: to look at it, and to mend it.
+
+    Raises:
+        Unavailable, Invalid: as :func:`build`.
+    """
+    home = settings.home
+    _require_closed(home)
+    log = Log(settings.origin, read_key(home / LOG_KEY), clock)
+    engine = open_engine(database_url(settings))
+    try:
+        migrate.require_current(engine)
+        yield Record(engine, log, home / CHECKPOINT_FOLDER)
+    finally:
+        engine.dispose()
+
+
 def _opened(engine: Engine, settings: Settings, log_key: SigningKey) -> tuple[Database, Log]:
     try:
         migrate.require_current(engine)
         log = Log(settings.origin, log_key)
+        start.require_sound(engine, settings.home / CHECKPOINT_FOLDER, log.verifier)
         log.load(engine)
-        tiles.require_continuation(engine, settings.home / CHECKPOINT_FOLDER)
+        with start.snapshot(engine) as connection:
+            consistency.require_recorded(connection)
     except BaseException:
         engine.dispose()
         raise

@@ -59,6 +59,10 @@ class Settings:
     require_isolation: str = _setting(
         "layers joined by `+` without which the jail runs nothing; empty: none", _REQUIRED
     )
+    witness_policy: Path | None = _setting(
+        "trust policy (C2SP tlog-policy) whose witnesses with a URL are asked for cosignatures; empty: none are", None
+    )
+    witness_seconds: int = _setting("seconds between two rounds of asking the witnesses", 10)
     token: str = _setting("API token of the caller, for `query`", "")
     url: str = _setting("address of an exchange to ask over HTTP instead of a local home, for `query`", "")
 

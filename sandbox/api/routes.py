@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from sandbox.api import oversight, render, trade
+from sandbox.api import audit, evidence, oversight, render, trade
 from sandbox.api.operations import Asked, Operation, answered, decode
 from sandbox.api.shapes import (
     AgreementView,
@@ -201,6 +201,21 @@ OPERATIONS: Final = (
     ),
     Operation(
         "GET", "/v1/volume", get_volume, VolumeAnswer, parameters=("by",), refusals=(404,), scopes=("read",)
+    ),
+    Operation(
+        "GET", "/v1/queries/{id}/evidence", evidence.get_evidence, bytes, media=(evidence.ZIP,), refusals=(404,),
+        scopes=("supervise", "read"),
+    ),
+    Operation(
+        "GET", "/v1/audit/disclosures", evidence.get_disclosures, bytes, media=(evidence.LINES,),
+        parameters=("from", "to", "basis"), refusals=(403, 404, 422), scopes=("supervise",),
+    ),
+    Operation(
+        "GET", "/v1/audit/entries", audit.list_entries, audit.EntriesView, parameters=audit.PARAMETERS,
+        refusals=(422,), scopes=("supervise", "read"),
+    ),
+    Operation(
+        "GET", "/v1/audit/entries/{id}", audit.get_entry, audit.ShownView, refusals=(404,), scopes=("supervise", "read")
     ),
 )  # fmt: skip
 """Every operation of the API but the OpenAPI document and the log's static files."""

@@ -16,6 +16,7 @@ from sandbox.core.keys import b64url
 
 VERSION: Final = 1
 SALT_BYTES: Final = 32
+_CANONICAL: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _OWN: Final = frozenset({"v", "type", "id", "ts", "sealed"})
 
 
@@ -89,15 +90,17 @@ def read_entry(leaf: bytes) -> dict[str, Any]:
     Raises:
         Invalid: ``entry.malformed``.
     """
-    entry: Any = None
-    same = False
     try:
         entry = orjson.loads(leaf)
         # a key written twice would let two readers see two meters; such bytes are not what is written back
-        same = orjson.dumps(entry, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER) == leaf
+        if orjson.dumps(entry, option=_CANONICAL) == leaf and _is_entry(entry):
+            return cast("dict[str, Any]", entry)
     except (orjson.JSONDecodeError, TypeError):
         pass
-    match entry:
-        case {"v": 1, "type": str(), "id": str(), "ts": str(), "sealed": dict()} if same:
-            return cast("dict[str, Any]", entry)
     raise Invalid("entry.malformed", "A leaf is not a log entry in canonical form.", hint="Tell the regulator.")
+
+
+def _is_entry(entry: object) -> bool:
+    if type(entry) is not dict or entry.get("v") != VERSION or type(entry.get("sealed")) is not dict:
+        return False
+    return type(entry.get("type")) is str and type(entry.get("id")) is str and type(entry.get("ts")) is str

@@ -77,11 +77,12 @@ def unbundle(content: bytes) -> list[bytes]:
     Raises:
         Invalid: ``bundle.malformed`` when the lengths do not add up to the file.
     """
-    leaves, at = [], 0
-    while at < len(content):
+    leaves: list[bytes] = []
+    add, at, end = leaves.append, 0, len(content)
+    while at < end - 1:  # a verifier spends a third of its time here
         start = at + 2
-        at = start + int.from_bytes(content[at:start], "big")
-        leaves.append(content[start:at])
+        at = start + (content[at] << 8 | content[at + 1])
+        add(content[start:at])
     if at != len(content):
         raise Invalid("bundle.malformed", "An entry bundle ends inside an entry.", hint="Fetch the file again.")
     return leaves

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -13,19 +14,44 @@ from sandbox.audit import store
 from sandbox.audit.events import SALT_BYTES, EventType, entry_leaf, seal
 from sandbox.audit.layout import LARGEST_LEAF
 from sandbox.audit.merkle import leaf_hash
-from sandbox.audit.note import ED25519_NOTE, Checkpoint, Verifier, open_checkpoint, sign_note
-from sandbox.audit.store import Head, guard_statements, log_body, log_entry, log_head, log_tile
+from sandbox.audit.note import ED25519_NOTE, Checkpoint, Verifier, open_checkpoint, signature_line
+from sandbox.audit.store import Head, guard_statements, log_body, log_entry
 from sandbox.audit.tree import Tree
 from sandbox.core.canonical import Json, canonical
 from sandbox.core.clock import Clock, SystemClock
 from sandbox.core.database import Transaction
-from sandbox.core.errors import Conflict, Invalid, NotFound, SandboxError
+from sandbox.core.errors import Invalid, NotFound, SandboxError
 from sandbox.core.keys import SigningKey
+from sandbox.core.statements import Values
 from sandbox.core.terms import EntryId
 
-__all__ = ["Head", "Log", "guard_statements"]
+__all__ = ["Entry", "Head", "Log", "guard_statements", "written_down"]
 
-_LOCK: Final = 7_263_983
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry that is ready for the log: its leaf, and the rows of what it seals."""
+
+    id: EntryId
+    leaf: bytes
+    bodies: tuple[Values, ...]
+
+
+def written_down(
+    kind: EventType,
+    at: datetime,
+    *,
+    entry_id: EntryId,
+    clear: Mapping[str, Json],
+    sealed: Mapping[str, Json] | None = None,
+) -> Entry:
+    """Make an entry, outside of any transaction: the writer has one thread, and its units may run twice.
+
+    Raises:
+        Invalid: ``log.leaf_too_large``, ``log.entry_malformed`` or ``document.malformed``.
+    """
+    bodies, seals = _sealed(entry_id, sealed or {})
+    return Entry(entry_id, entry_leaf(kind, at, entry_id, clear, seals), bodies)
 
 
 class Log:
@@ -57,22 +83,21 @@ class Log:
             return None
         if max(len(leaf) for _, leaf in leaves) > LARGEST_LEAF:  # it could never be published
             raise Invalid("log.leaf_too_large", f"A leaf has more than {LARGEST_LEAF} bytes.")
-        if connection.dialect.name == "postgresql":  # taken last, so it never waits while holding what others wait for
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        tree = self._tree
+        tree = self._tree  # the writers of a database take turns from BEGIN on, so what is read here stays the newest
         head = store.newest_head(connection)
         if (head.size, head.root) != (tree.size, tree.root):  # another process appended, or a COMMIT's outcome was lost
             tree = self._stored(connection, head)
         grown, tiles = tree.appended(leaf_hash(leaf) for _, leaf in leaves)
-        rows = [{"idx": idx, "entry_id": name, "leaf": leaf} for idx, (name, leaf) in enumerate(leaves, tree.size)]
-        _insert(connection, log_entry, rows)
+        store.ADD_ENTRY.insert(connection, [(idx, name, leaf) for idx, (name, leaf) in enumerate(leaves, tree.size)])
         if tiles:
-            columns = ("level", "n", "hashes", "root")
-            connection.execute(log_tile.insert(), [{name: getattr(tile, name) for name in columns} for tile in tiles])
-        note = sign_note(Checkpoint(self.verifier.name, grown.size, grown.root).text, self.verifier.name, self._key)
-        now = self._clock.now()
-        connection.execute(log_head.insert(), {"size": grown.size, "root": grown.root, "note": note, "at": now})
+            store.ADD_TILE.insert(connection, [(tile.level, tile.n, tile.hashes, tile.root) for tile in tiles])
+        root = grown.root
+        store.ADD_HEAD.insert(connection, [(grown.size, root, self._note(grown.size, root), self._clock.now())])
         return grown
+
+    def _note(self, size: int, root: bytes) -> bytes:
+        text = Checkpoint(self.verifier.name, size, root).text.encode()
+        return text + b"\n" + signature_line(self.verifier, self._key.sign(text))
 
     def after_commit(self, grown: object) -> None:
         """Adopt the tree that is now durable."""
@@ -112,19 +137,19 @@ class Log:
         clear: Mapping[str, Json],
         sealed: Mapping[str, Json] | None = None,
     ) -> None:
-        """Put an event on the record with this transaction.
+        """Put an event on the record with this transaction; see :func:`written_down` and :meth:`add`."""
+        self.add(tx, written_down(kind, at, entry_id=entry_id, clear=clear, sealed=sealed))
+
+    def add(self, tx: Transaction, entry: Entry) -> None:
+        """Put an entry on the record with this transaction.
 
         Raises:
-            Invalid: ``log.leaf_too_large``, ``log.entry_malformed`` or ``document.malformed``; nothing is written.
-            Conflict: ``entry.exists`` here or at the commit, when an entry of that id is in the log: a unit whose
+            Conflict: ``entry.exists``, here or at the commit, when an entry of that id is in the log: a unit whose
                 outcome was unknown, and which is tried again, was committed after all.
         """
-        bodies = [(name, secrets.token_bytes(SALT_BYTES), canonical(value)) for name, value in (sealed or {}).items()]
-        leaf = entry_leaf(kind, at, entry_id, clear, {name: seal(name, salt, value) for name, salt, value in bodies})
-        if bodies:
-            rows = [{"entry_id": entry_id, "name": name, "salt": salt, "value": value} for name, salt, value in bodies]
-            _insert(tx.connection, log_body, rows)
-        tx.record(entry_id, leaf)
+        tx.record(entry.id, entry.leaf)
+        if entry.bodies:
+            tx.put(store.ADD_BODY, *entry.bodies)
 
     def erase(
         self, tx: Transaction, at: datetime, *, entry_id: EntryId, erased: EntryId, names: Sequence[str], basis: str
@@ -169,10 +194,11 @@ class Log:
         return {row.name: (row.salt, orjson.loads(row.value)) for row in rows}
 
 
-def _insert(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
-    try:
-        connection.execute(table.insert(), rows)
-    except sa.exc.IntegrityError:
-        raise Conflict(
-            "entry.exists", "That entry is in the log already.", hint="Read it before trying again."
-        ) from None
+def _sealed(entry_id: EntryId, sealed: Mapping[str, Json]) -> tuple[tuple[Values, ...], dict[str, str]]:
+    """The rows of an entry's sealed values, each with a salt of its own, and what the log holds in their place."""
+    salts, bodies, seals = secrets.token_bytes(SALT_BYTES * len(sealed)), [], {}
+    for number, (name, value) in enumerate(sealed.items()):
+        salt, content = salts[SALT_BYTES * number : SALT_BYTES * (number + 1)], canonical(value)
+        bodies.append((entry_id, name, salt, content))
+        seals[name] = seal(name, salt, content)
+    return tuple(bodies), seals

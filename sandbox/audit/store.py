@@ -11,8 +11,9 @@ from sandbox.audit.layout import HEIGHT, WIDTH, ReadTile, levels
 from sandbox.audit.merkle import EMPTY_ROOT, leaf_hash
 from sandbox.audit.tree import Tree, reopened
 from sandbox.core.database import BigId, Instant, metadata
-from sandbox.core.errors import Tampered
+from sandbox.core.errors import Conflict, Tampered
 from sandbox.core.guards import guarded
+from sandbox.core.statements import Statement
 
 log_entry: Final = sa.Table(
     "log_entry", metadata,
@@ -49,10 +50,21 @@ log_body: Final = sa.Table(  # what the seals stand for; a row may be erased, an
     sa.Column("value", sa.LargeBinary, nullable=False),
 )  # fmt: skip
 
+
+def _taken() -> Conflict:
+    return Conflict("entry.exists", "That entry is in the log already.", hint="Read it before trying again.")
+
+
+ADD_ENTRY: Final = Statement(log_entry.insert(), taken=_taken)
+ADD_TILE: Final = Statement(log_tile.insert())
+ADD_HEAD: Final = Statement(log_head.insert())
+ADD_BODY: Final = Statement(log_body.insert(), taken=_taken)
+"""What the writer inserts; rows give the table's columns in their order."""
+
 # built once: every commit and every query ask for the head, and building the statements takes longer than running them
-_LAST: Final = sa.select(sa.func.max(log_entry.c.idx)).scalar_subquery()
-_NEWEST: Final = (  # one statement, so one snapshot: on PostgreSQL a neighbour may commit between two
-    sa.select(_LAST, log_head.c.size, log_head.c.root, log_head.c.note).order_by(log_head.c.size.desc()).limit(1)
+_LAST: Final = sa.select(sa.func.max(log_entry.c.idx))
+_NEWEST: Final = Statement(  # one statement, so one snapshot: on PostgreSQL a neighbour may commit between two
+    sa.text("SELECT (SELECT max(idx) FROM log_entry), size, root, note FROM log_head ORDER BY size DESC LIMIT 1")
 )
 _HEAD_AT: Final = sa.select(log_head.c.size, log_head.c.root, log_head.c.note).where(
     log_head.c.size == sa.bindparam("at_size")
@@ -113,8 +125,9 @@ def newest_head(connection: Connection) -> Head:
     Raises:
         Tampered: ``tampered.log`` when entries and heads end at different places.
     """
-    row = connection.execute(_NEWEST).one_or_none()
-    last, head = (row[0], Head(*row[1:])) if row else (connection.scalar(sa.select(_LAST)), Head(0, EMPTY_ROOT, b""))
+    row = _NEWEST.first(connection)
+    last, size, root, note = row or (connection.scalar(_LAST), 0, EMPTY_ROOT, b"")
+    head = Head(size, root, note)
     if head.size != (0 if last is None else last + 1):
         raise disagrees("The log's entries and its signed heads end at different places.")
     return head

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 from sqlalchemy.engine import Connection, Engine
 
 from sandbox.audit import store
+from sandbox.audit.cosignatures import cosignatures, witnessed_size
 from sandbox.audit.layout import CHECKPOINT, WIDTH, bundle, bundle_path, levels, tile_path, tiles_of
 from sandbox.audit.merkle import leaf_hash
 from sandbox.audit.note import read_checkpoint, unverified
@@ -18,42 +18,53 @@ from sandbox.audit.store import Head
 from sandbox.core.errors import Invalid, Tampered
 from sandbox.core.files import sync_folder
 
+ANEW = "Run: sandbox log export --anew --home HOME (the old files are kept aside)."
+RECOVER = "See what is missing: sandbox log recover --home HOME"
+FORK = "Stop. Keep the database and the published log as they are, and tell the regulator."
+
 
 def export(engine: Engine, directory: Path) -> int:
-    """Bring the files up to the database and answer the size that they show.
+    """Bring the files up to the database and answer the size that their checkpoint shows.
 
     Entries first, then tiles, and when all of that is durable the checkpoint. A crash at any point leaves the old
     checkpoint with all its files; the next export writes again what came after it. Only one export of a directory
-    runs at a time.
+    runs at a time. A head that witnesses have cosigned since is shown with their lines before the log goes on: where
+    something is recorded every second, nobody would ever see them else.
 
     Raises:
         Tampered: ``tampered.log`` when the database has fewer entries than were published, or other ones;
             ``tampered.export`` when the published checkpoint is damaged.
+        OSError: the disk failed or is full; the checkpoint stays the one it was.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with _alone(directory), engine.connect() as connection:
-        head = store.newest_head(connection)
-        done = _published(connection, directory, head)
+    with alone(directory), engine.connect() as connection:
+        content = checkpoint_in(directory)
+        done = published(connection, content)
+        head, note = _next(connection, content or b"", done)
+        if note == content or not head.size:
+            return done
         if done < head.size:
             _write_tiles(connection, directory, head.size, done)
-            _write(directory / CHECKPOINT, head.note)
-            sync_folder(directory)
-            _drop_filled(directory, head.size, done)
+        _write(directory / CHECKPOINT, note)
+        sync_folder(directory)
+        _drop_filled(directory, head.size, done)
         return head.size
 
 
 def require_continuation(engine: Engine, directory: Path) -> None:
-    """Refuse a database that does not continue the published log: call it before the first write after a start.
+    """Refuse a database that does not continue the published log.
 
     Raises:
         Tampered: as :func:`export`.
     """
+    content = checkpoint_in(directory)  # first, for a neighbour may commit and publish before the database is read
     with engine.connect() as connection:
-        _published(connection, directory, store.newest_head(connection))
+        published(connection, content)
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
+def alone(directory: Path) -> Iterator[None]:
+    """Hold a published folder, so that nobody else exports to it meanwhile."""
     # the lock is on the folder itself: it ends with the process and leaves no file among the published ones
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -63,23 +74,71 @@ def _alone(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _published(connection: Connection, directory: Path, head: Head) -> int:
+def checkpoint_in(directory: Path) -> bytes | None:
+    """The published checkpoint as it stands there, None before the first.
+
+    Raises:
+        Tampered: ``tampered.export`` when what has its name is no file.
+    """
     try:
-        text, _ = unverified((directory / CHECKPOINT).read_bytes())
-        size = read_checkpoint(text).size
+        return (directory / CHECKPOINT).read_bytes()
     except FileNotFoundError:
+        return None
+    except (IsADirectoryError, NotADirectoryError):
+        raise damaged("What stands in the place of the published checkpoint is no file.") from None
+
+
+def published(connection: Connection, content: bytes | None) -> int:
+    """The size of a published checkpoint, 0 for none, once the database has shown that it continues it.
+
+    Raises:
+        Tampered: as :func:`export`.
+    """
+    if content is None:
         return 0
-    except Invalid:
-        _damaged("The published checkpoint is damaged.")
+    size, text = size_of(content)
+    head = store.newest_head(connection)
     if size > head.size:
-        raise store.disagrees(f"{size} entries were published, and the database has {head.size}.")
-    if size and unverified(store.head_at(connection, size).note)[0] != text:
-        raise store.disagrees("The published checkpoint is not the one that the database holds for its size.")
+        raise Tampered(
+            "tampered.log", f"{size} entries were published, and the database has {head.size}.", hint=RECOVER
+        )
+    known = store.head_at(connection, size).note
+    if not known.startswith(f"{text}\n".encode()):
+        raise Tampered(
+            "tampered.log", "The published checkpoint is not the one that the database holds for its size.", hint=FORK
+        )
+    if not content.startswith(known):  # the text stands there, and another signature below it than was made
+        raise damaged("The published checkpoint does not carry the signature that was made for it.")
     return size
 
 
-def _damaged(what: str) -> NoReturn:
-    raise Tampered("tampered.export", what, hint="Keep a copy, remove the folder of the published log, export again.")
+def size_of(content: bytes) -> tuple[int, str]:
+    """Size and text of a published checkpoint, whoever signed it.
+
+    Raises:
+        Tampered: ``tampered.export`` when it is none.
+    """
+    try:
+        text, _ = unverified(content)
+        return read_checkpoint(text).size, text
+    except Invalid:
+        raise damaged("The published checkpoint is damaged.") from None
+
+
+def damaged(what: str) -> Tampered:
+    """The error for published files that are not what was published; all of them can be made anew."""
+    return Tampered("tampered.export", what, hint=ANEW)
+
+
+def _next(connection: Connection, content: bytes, done: int) -> tuple[Head, bytes]:
+    """What the checkpoint shows next: a head with cosignatures that nobody has seen yet, else the newest."""
+    size = witnessed_size(connection)
+    if size and size >= done:
+        head, lines = store.head_at(connection, size), cosignatures(connection, size)
+        if size > done or any(line not in content for line in lines):
+            return head, head.note + b"".join(lines)
+    head = store.newest_head(connection)
+    return head, content if head.size == done else head.note
 
 
 def _write_tiles(connection: Connection, directory: Path, size: int, done: int) -> None:

@@ -41,8 +41,13 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "negotiate": ("sandbox.cli.negotiate:negotiate", "Negotiate an agreement step by step."),
     "agreements": ("sandbox.cli.parties:agreements", "List the agreements."),
     "query": ("sandbox.cli.parties:query", "Run one SELECT under an agreement."),
+    "log": ("sandbox.cli.log:log", "Look at the exchange's log, publish it, recover it."),
     "volume": ("sandbox.cli.record:volume", "Show the transaction volume."),
-    "verify": ("sandbox.cli.record:verify", "Check a log or a receipt, offline, with one key file."),
+    "verify": ("sandbox.cli.verify:verify", "Check a log or a receipt, offline, with one key file."),
+    "witness": ("sandbox.cli.witness:witness", "Cosign a log's checkpoints as an independent witness."),
+    "audit": ("sandbox.cli.audit:audit", "Search the record, read it, carry it away."),
+    "erase": ("sandbox.cli.bodies:erase", "Erase sealed values, on a legal basis."),
+    "disclose": ("sandbox.cli.bodies:disclose", "Show sealed values to a regulator, on the record."),
     "version": ("sandbox.cli.record:version", "Show the version."),
 }
 """Each verb, where it lives, and its one line of help (so that help imports nothing)."""

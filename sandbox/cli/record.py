@@ -1,7 +1,5 @@
-"""The regulator's verbs: verify without the exchange, and read the volume."""
+"""The verbs that read the record: the version, and the volume."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,56 +12,6 @@ from sandbox.cli import say
 def version() -> None:
     """Show the version."""
     click.echo(__version__)
-
-
-@click.group()
-def verify() -> None:
-    """Check a log or a receipt, offline, with one key file. Imports nothing of the exchange."""
-
-
-_file = click.Path(path_type=Path, dir_okay=False)
-_vkey = click.option("--vkey", "vkey_file", type=_file, required=True, help="The log's verifier key (log.vkey).")
-
-
-@verify.command("log")
-@click.argument("directory", type=click.Path(path_type=Path))
-@_vkey
-@click.option("--old", type=_file, help="A checkpoint you kept: the log must still contain what it promised.")
-@say.json_option
-def verify_log(directory: Path, vkey_file: Path, old: Path | None, *, as_json: bool) -> None:
-    """Check every entry, tile and signature of the exported log in DIRECTORY."""
-    from sandbox.audit import verify as audit
-    from sandbox.audit.note import b64
-
-    kept = say.read_file(old) if old else None
-    verdict = audit.verify_log(directory, say.read_file(vkey_file).decode().strip(), kept)
-    totals, root = verdict.totals, b64(verdict.root)
-    if as_json:
-        document = {"verified": True, "size": verdict.size, "root": root, "volume": asdict(totals)}
-        click.echo(json.dumps(document | {"entries": dict(verdict.entries)}, ensure_ascii=False))
-        return
-    say.done(f"verified: {verdict.size} entries, root {root}")
-    say.table([[kind, str(count)] for kind, count in sorted(verdict.entries.items())], ["entry", "count"])
-    click.echo(f"settled: {totals.count} queries, {totals.vnd} VND, {totals.rows} rows, {totals.bytes} bytes")
-    if kept is None:
-        click.echo(f"Keep {directory / 'checkpoint'}: next time --old FILE proves that nothing was rewritten since.")
-
-
-@verify.command("receipt")
-@click.argument("file", type=_file)
-@_vkey
-@say.json_option
-def verify_receipt(file: Path, vkey_file: Path, *, as_json: bool) -> None:
-    """Check that the receipt in FILE is what the log recorded."""
-    from sandbox.audit import verify as audit
-
-    verdict = audit.verify_receipt(say.read_file(file), say.read_file(vkey_file).decode().strip())
-    if as_json:
-        click.echo(json.dumps({"verified": True} | asdict(verdict), ensure_ascii=False))
-        return
-    say.done(f"verified: entry {verdict.index} of {verdict.size}, {verdict.entry['type']}")
-    for name, value in verdict.revealed.items():
-        click.echo(f"  {name}: {json.dumps(value, ensure_ascii=False)}")
 
 
 @click.command()

@@ -113,6 +113,9 @@ class Narrator:
         """The regulator's verdict."""
         words = f"log verified offline: {pilot.size} entries, {len(pilot.results)} receipts, root {pilot.root}"
         self._line("\n" + click.style("✓ ", fg="green") + words)
+        self._line(
+            f"  cosigned by {pilot.witnesses} witness of the regulator's; folded, it gives the books to the đồng"
+        )
 
     def close(self, document: Mapping[str, Any], home: Path, agreement: str) -> None:
         """How long it took, and what to try next, as it can be typed here."""
@@ -125,5 +128,5 @@ class Narrator:
         sql = "SELECT dia_phuong, hang, nguon FROM chi_so_cds WHERE chi_so = 'dti' AND hang <= 5 ORDER BY hang"
         options = f"--home {home} --token-file {token} -a {agreement[7:19]} --purpose nghien_cuu"
         click.echo(f'  {command} query {options} "{sql}"')
-        click.echo(f"  {command} verify log {home / 'log'} --vkey {home / 'log.vkey'}")
+        click.echo(f"  {command} verify log {home / 'log'} --vkey {home / 'log.vkey'} --replay")
         click.echo(f"  {command} serve --home {home}")

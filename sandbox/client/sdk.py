@@ -145,6 +145,21 @@ class Remote:
         """The receipt of one of your queries, refused and failed ones too."""
         return self._get(f"/v1/queries/{_plain(query_id)}/receipt").content
 
+    def entries(self, *, reveal: bool = False, **filters: str | int) -> dict[str, Any]:
+        """A page of the record: ``{"entries", "next", "complete_to"}``; go on with ``cursor=page["next"]``.
+
+        ``filters`` are ``actor``, ``participant``, ``dataset``, ``agreement``, ``query``, ``code``, ``reason``,
+        ``type``, ``entry``, ``digest``, ``to`` and ``from_`` (a word of Python's without the line), and ``order``,
+        ``limit``, ``cursor``.
+        """
+        said = {name.rstrip("_"): str(value) for name, value in filters.items()}
+        said["reveal"] = "true" if reveal else "false"
+        return self._object("GET", "/v1/audit/entries", params=said)
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """An entry of the record by its id or place, with what its seals stand for."""
+        return self._object("GET", f"/v1/audit/entries/{_plain(name)}")
+
     def _object(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self._ask(method, path, **rest).json()
         return answer

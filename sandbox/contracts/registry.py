@@ -218,6 +218,18 @@ def agreement_row(connection: Connection, digest: str) -> AgreementRow:
     return AgreementRow(*row)
 
 
+def agreement_envelope(connection: Connection, digest: str) -> bytes:
+    """The signed bytes of an agreement, by the whole digest.
+
+    Raises:
+        NotFound: ``agreement.unknown``.
+    """
+    envelope: bytes | None = connection.scalar(sa.select(_agreement.c.envelope).where(_agreement.c.id == digest))
+    if envelope is None:
+        raise unknown(digest)
+    return envelope
+
+
 def unknown(name: str) -> NotFound:
     """What is raised for an agreement that is not there, or not the caller's: the two must look the same."""
     return NotFound(

@@ -1,4 +1,4 @@
-"""Keys of four kinds, and what each signs and verifies: Ed25519, ECDSA P-256, RSA and ML-DSA-65.
+"""Keys of five kinds, and what each signs and verifies: Ed25519, ECDSA P-256, RSA, ML-DSA-65 and a witness's ML-DSA-44.
 
 What a signature must be follows from the key (its Python type), never from what a message says of itself.
 """
@@ -23,6 +23,8 @@ ES256: Final = "ES256"
 PS256: Final = "PS256"
 RS256: Final = "RS256"
 ML_DSA_65: Final = "ML-DSA-65"
+ML_DSA_44: Final = "ML-DSA-44"
+"""For witnesses alone, whose cosignatures must stay short; contracts last for years, and have the stronger one."""
 ALGORITHMS: Final = (ED25519, ES256, PS256, ML_DSA_65)
 """What keys are made for. An RSA key signs PS256; RS256, which smart cards often speak alone, verifies too."""
 
@@ -38,9 +40,19 @@ _EXPONENT: Final = 65_537
 _PSS: Final = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
 
 Private: TypeAlias = (
-    ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | mldsa.MLDSA65PrivateKey
+    ed25519.Ed25519PrivateKey
+    | ec.EllipticCurvePrivateKey
+    | rsa.RSAPrivateKey
+    | mldsa.MLDSA65PrivateKey
+    | mldsa.MLDSA44PrivateKey
 )
-Public: TypeAlias = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicKey | mldsa.MLDSA65PublicKey
+Public: TypeAlias = (
+    ed25519.Ed25519PublicKey
+    | ec.EllipticCurvePublicKey
+    | rsa.RSAPublicKey
+    | mldsa.MLDSA65PublicKey
+    | mldsa.MLDSA44PublicKey
+)
 
 
 def b64url(content: bytes) -> str:
@@ -82,6 +94,8 @@ class VerifyKey:
                 return ES256
             case rsa.RSAPublicKey():
                 return PS256
+            case mldsa.MLDSA44PublicKey():
+                return ML_DSA_44
         return ML_DSA_65
 
     def accepts(self, alg: str) -> bool:
@@ -111,8 +125,8 @@ class VerifyKey:
             public.verify(encode_dss_signature(*halves), message, ec.ECDSA(hashes.SHA256()))
 
     def raw(self) -> bytes:
-        """The 32 bytes of an Ed25519 public key."""
-        if not isinstance(self.public, ed25519.Ed25519PublicKey):
+        """The bytes of a public key of a log or a witness: 32 of Ed25519, 1,312 of ML-DSA-44."""
+        if not isinstance(self.public, ed25519.Ed25519PublicKey | mldsa.MLDSA44PublicKey):
             raise Invalid("key.unsupported", "This use needs an Ed25519 key.", hint="Make one: sandbox keygen NAME.")
         return self.public.public_bytes_raw()
 
@@ -132,6 +146,8 @@ def _members(public: Public) -> dict[str, Json]:
         case rsa.RSAPublicKey():
             numbers = public.public_numbers()
             return {"kty": "RSA", "n": b64_number(numbers.n), "e": b64_number(numbers.e)}
+        case mldsa.MLDSA44PublicKey():
+            return {"kty": "AKP", "alg": ML_DSA_44, "pub": b64url(public.public_bytes_raw())}
     return {"kty": "AKP", "alg": ML_DSA_65, "pub": b64url(public.public_bytes_raw())}
 
 
@@ -188,6 +204,11 @@ def new_key(owner: str, alg: str = ED25519) -> SigningKey:
     if make is None:
         raise Invalid("key.unsupported", f"No algorithm {alg[:20]!r}.", hint=f"Choose one of {', '.join(ALGORITHMS)}.")
     return _named(owner, make())
+
+
+def new_witness_key(name: str) -> SigningKey:
+    """A fresh ML-DSA-44 key of the witness ``name``; nothing but checkpoints is signed with one."""
+    return _named(name, mldsa.MLDSA44PrivateKey.generate())
 
 
 def key_from_seed(owner: str, seed: bytes) -> SigningKey:

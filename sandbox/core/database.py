@@ -6,23 +6,26 @@ log) and just after (adopting the new tree) is a :class:`Seal`, which ``bootstra
 """
 
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import Connection, Dialect, Engine
-from sqlalchemy.pool import ConnectionPoolEntry
 
+from sandbox.core import faults
+from sandbox.core.engines import open_engine, sqlite_url
 from sandbox.core.errors import Unavailable
+from sandbox.core.statements import Statement, Values, write_all
+
+__all__ = [
+    "BigId", "Database", "Instant", "NoSeal", "Seal", "Transaction", "Unit", "metadata", "open_engine", "sqlite_url",
+]  # fmt: skip
 
 metadata: Final = sa.MetaData()
 """Every room's tables; the migrations in ``core/migrations`` create them."""
@@ -31,10 +34,10 @@ BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """A counting primary key (SQLite counts up only for INTEGER)."""
 
 _T = TypeVar("_T")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_UNITS: Final = 256
-_WAL_TRIES: Final = 200
-_WAL_PAUSE: Final = 0.05
-_PRIMARY_CODE: Final = 0xFF
+_TURNS: Final = 4
 _TURN: Final = sa.text("SELECT pg_advisory_xact_lock(7263981)")
 
 
@@ -49,8 +52,7 @@ class Instant(sa.TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:  # read as local time it would be hours off, and on every machine by another number
             raise ValueError("an instant needs a zone")
-        since = value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        return (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         if value is None:
@@ -65,9 +67,30 @@ class Transaction:
     A unit may run twice (its batch is redone when a neighbour fails), so it touches nothing else.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    __slots__ = ("_connection", "_rows", "leaves")
+
+    def __init__(self, connection: Connection, rows: dict[Statement, list[Values]] | None = None) -> None:
+        self._connection = connection
+        self._rows: dict[Statement, list[Values]] = {} if rows is None else rows
         self.leaves: list[tuple[str, bytes]] = []
+
+    @property
+    def connection(self) -> Connection:
+        """Sees everything that was put before."""
+        if self._rows:
+            write_all(self._connection, self._rows)
+        return self._connection
+
+    def put(self, statement: Statement, *rows: Values) -> None:
+        """Write rows in this transaction, together with those of its neighbours in the batch.
+
+        They are written when a unit next takes the connection, at the latest before the commit.
+        """
+        waiting = self._rows.get(statement)
+        if waiting is None:
+            self._rows[statement] = [*rows]
+        else:
+            waiting += rows
 
     def record(self, entry_id: str, leaf: bytes) -> None:
         """Add one entry to the log when, and only when, this transaction commits."""
@@ -102,69 +125,6 @@ class NoSeal:
         pass
 
 
-def open_engine(url: str) -> Engine:
-    """An engine with durable commits for ``sqlite:///FILE`` or ``postgresql+psycopg://...``.
-
-    Raises:
-        Unavailable: ``database.unsupported`` for any other kind of URL, without repeating it (it may hold a password).
-    """
-    try:
-        if url.startswith("sqlite:"):
-            engine = sa.create_engine(url, connect_args={"check_same_thread": False}, hide_parameters=True)
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
-            return engine
-        if url.startswith("postgresql+psycopg:"):
-            engine = sa.create_engine(url, pool_size=10, pool_pre_ping=True, hide_parameters=True)
-            event.listen(engine, "connect", _prepare_postgresql)
-            return engine
-    except ImportError:
-        raise Unavailable(
-            "database.unsupported", "The driver of PostgreSQL is not installed.",
-            hint="Run: pip install 'data-exchange-sandbox[postgres]'",
-        ) from None  # fmt: skip
-    except (sa.exc.ArgumentError, ValueError):
-        pass
-    raise Unavailable(
-        "database.unsupported", "The database URL is neither SQLite nor PostgreSQL.",
-        hint="Set SANDBOX_DATABASE_URL to sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.",
-    )  # fmt: skip
-
-
-def _prepare_sqlite(connection: Any, record: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes too late; ours is in _begin_sqlite
-    for pragma in ("busy_timeout=10000", "synchronous=full", "foreign_keys=on"):
-        # synchronous=full on every connection: NORMAL may roll back the last commits at power loss, a fork of the log
-        connection.execute(f"PRAGMA {pragma}").close()
-    _enter_wal(connection)
-
-
-def _enter_wal(connection: Any) -> None:
-    # of two that open a new file at once, SQLite tells one "locked" without heeding busy_timeout
-    for _ in range(_WAL_TRIES):
-        try:
-            connection.execute("PRAGMA journal_mode=wal").close()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY:
-                raise
-            time.sleep(_WAL_PAUSE)
-        else:
-            return
-    connection.execute("PRAGMA journal_mode=wal").close()
-
-
-def _prepare_postgresql(connection: Any, record: ConnectionPoolEntry) -> None:
-    # an administrator's synchronous_commit=off would answer before a commit is durable
-    durable = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
-    connection.execute(durable).close()
-    connection.commit()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
 class _RolledBackError(Exception):
     """A batch was undone before its COMMIT began; what it raised is the cause."""
 
@@ -173,7 +133,7 @@ class Database:
     """Reads on any thread; writes through one thread, in groups, each durable before its future answers.
 
     Close it, or use it as a context manager. After a failure whose outcome is unknown it reloads the log's head from
-    the database before it writes again.
+    the database before it writes again; after one of the disk it writes no more, see :func:`~.faults.broken`.
     """
 
     def __init__(self, engine: Engine, seal: Seal | None = None) -> None:
@@ -184,6 +144,7 @@ class Database:
         self._seal: Seal = seal or NoSeal()
         self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._closed = False
+        self._stopped = False
         self._gate = threading.Lock()  # a unit queued behind the last item would wait for ever
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
@@ -224,7 +185,8 @@ class Database:
         """Run a unit and wait until it is durable.
 
         Raises:
-            Unavailable: ``database.unreachable``; ``database.outcome_unknown`` when COMMIT itself failed.
+            Unavailable: ``database.unreachable``; ``database.full``; ``database.outcome_unknown`` when COMMIT itself
+                failed; ``database.stopped`` once the disk has failed.
         """
         if threading.current_thread() is self._thread:
             raise RuntimeError("a unit writes through its transaction; this would wait for itself")
@@ -234,8 +196,13 @@ class Database:
         open_ = True
         while open_:
             batch = [self._queue.get()]
-            while len(batch) < _MOST_UNITS and not self._queue.empty():
-                batch.append(self._queue.get())
+            for _ in range(_TURNS):
+                time.sleep(0)  # no wait: who is just about to submit would else miss this commit and wait for two
+                before = len(batch)
+                while len(batch) < _MOST_UNITS and not self._queue.empty():
+                    batch.append(self._queue.get())
+                if len(batch) == before:
+                    break
             open_ = None not in batch
             units = [item for item in batch if item is not None and item[1].set_running_or_notify_cancel()]
             if units:
@@ -251,6 +218,8 @@ class Database:
             answer()
 
     def _committed(self, units: list[_Queued]) -> list[_Answer]:
+        if self._stopped:
+            raise faults.stopped()
         try:
             return self._attempt(units, apart=False)
         except _RolledBackError:
@@ -277,20 +246,22 @@ class Database:
             with connection:
                 answers, leaves = _carry_out(connection, units, apart=apart)
                 grown = self._seal.before_commit(connection, leaves)
-                _require_sound(connection)
                 committing = True
                 _commit_or_discard(connection)
             self._seal.after_commit(grown)  # memory changes only after COMMIT
         except BaseException as error:
             self._seal.after_failure()
-            if not committing:
-                raise _RolledBackError from _named(error)
-            raise Unavailable(
-                "database.outcome_unknown",
-                "The database failed while it wrote; whether it has written is unknown.",
-                hint="Look whether it was written before you try again.",
-            ) from error
+            raise self._told(error, committing=committing) from _named(error)
         return answers
+
+    def _told(self, error: BaseException, *, committing: bool) -> Exception:
+        """What a failed transaction means: whether it was written, and whether another one may be tried."""
+        if faults.broken(error):
+            self._stopped = True
+            return faults.unknown() if committing else faults.stopped()
+        if faults.full(error):
+            return faults.no_room()
+        return faults.unknown() if committing else _RolledBackError()
 
 
 def _begun(engine: Engine) -> Connection:
@@ -306,18 +277,14 @@ def _begun(engine: Engine) -> Connection:
             connection.close()
             raise
     except sa.exc.SQLAlchemyError as error:
-        raise _unreachable() from error
+        raise faults.no_room() if faults.full(error) else faults.unreachable() from error
     return connection
-
-
-def _unreachable() -> Unavailable:
-    return Unavailable("database.unreachable", "The database does not answer.", hint="Start it and try again.")
 
 
 def _named(error: BaseException) -> BaseException:
     if not (isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated):
         return error
-    lost = _unreachable()
+    lost = faults.unreachable()
     lost.__cause__ = error
     return lost
 
@@ -325,9 +292,20 @@ def _named(error: BaseException) -> BaseException:
 def _commit_or_discard(connection: Connection) -> None:
     try:
         connection.commit()
-    except BaseException:
-        connection.invalidate()  # SQLite would go back into the pool inside the transaction that it could not end
+    except BaseException as error:
+        # SQLite would go back into the pool inside the transaction that it could not end
+        if not (faults.full(error) and _rolled_back(connection)):
+            connection.invalidate()
         raise
+
+
+def _rolled_back(connection: Connection) -> bool:
+    """End a transaction on a full disk, keeping the connection: there is no room for the files of a new one."""
+    try:
+        connection.connection.rollback()
+    except connection.dialect.loaded_dbapi.Error:
+        return False
+    return True
 
 
 def _carry_out(
@@ -336,25 +314,44 @@ def _carry_out(
     """Run the units, ``apart`` each under its own savepoint, so that one that fails takes only its own writes along."""
     answers: list[_Answer] = []
     leaves: list[tuple[str, bytes]] = []
+    driver: Any = connection.connection.driver_connection
+    shared: dict[Statement, list[Values]] = {}
     for unit, future in units:
-        transaction = Transaction(connection)
+        transaction = Transaction(connection, {} if apart else shared)
+        # what fails around a unit (SAVEPOINT, RELEASE, ROLLBACK TO) leaves its writes where they are: all is undone
+        savepoint = connection.begin_nested() if apart else None
         try:
-            with connection.begin_nested() if apart else nullcontext():
-                value = unit(transaction)
+            value = unit(transaction)
+            if apart:
+                _ = transaction.connection  # writes what was put
+            _require_sound(driver)
         except BaseException as error:
-            if not apart or connection.invalidated:
+            if savepoint is None or _undone(connection, driver, error):
                 raise
+            savepoint.rollback()
             answers.append(partial(future.set_exception, error))
         else:
+            if savepoint is not None:
+                savepoint.commit()
             answers.append(partial(future.set_result, value))
             leaves += transaction.leaves
+    write_all(connection, shared)
     return answers, leaves
 
 
-def _require_sound(connection: Connection) -> None:
+def _undone(connection: Connection, driver: Any, error: BaseException) -> bool:
+    """Whether a unit's failure took the whole transaction along, so that its neighbours would write without one."""
+    return connection.invalidated or faults.full(error) or faults.broken(error) or not _open(driver)
+
+
+def _open(driver: Any) -> bool:
+    return getattr(driver, "in_transaction", True)  # SQLite may end one by itself, when the disk is full
+
+
+def _require_sound(driver: Any) -> None:
     # PostgreSQL answers COMMIT with ROLLBACK when a unit went on after a failed statement, and the driver says nothing
-    info = getattr(connection.connection.driver_connection, "info", None)
-    if info is not None and info.transaction_status.name == "INERROR":
+    info = getattr(driver, "info", None)
+    if not _open(driver) or (info is not None and info.transaction_status.name == "INERROR"):
         raise RuntimeError("a unit went on after the database had refused a statement")
 
 
@@ -365,8 +362,3 @@ def _own(error: BaseException) -> BaseException:
     own = Unavailable(error.code, error.message, hint=error.hint, reasons=error.reasons)
     own.__cause__ = error
     return own
-
-
-def sqlite_url(path: Path) -> str:
-    """The URL of a SQLite file."""
-    return f"sqlite:///{path}"

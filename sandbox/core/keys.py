@@ -14,6 +14,7 @@ from sandbox.core.algorithms import (
     ES256,
     KINDS,
     LEAST_BITS,
+    ML_DSA_44,
     ML_DSA_65,
     MOST_BITS,
     NUMBER,
@@ -30,6 +31,7 @@ from sandbox.core.algorithms import (
     is_sound,
     key_from_seed,
     new_key,
+    new_witness_key,
 )
 from sandbox.core.canonical import Json, parse
 from sandbox.core.errors import Conflict, Invalid, NotFound
@@ -38,6 +40,7 @@ __all__ = [
     "ALGORITHMS",
     "ED25519",
     "ES256",
+    "ML_DSA_44",
     "ML_DSA_65",
     "PS256",
     "RS256",
@@ -48,13 +51,14 @@ __all__ = [
     "from_b64url",
     "key_from_seed",
     "new_key",
+    "new_witness_key",
     "public_key",
     "read_key",
     "read_public_key",
     "write_key",
 ]
 
-_MLDSA_PUBLIC: Final = 1952
+_MLDSA_PUBLIC: Final = {ML_DSA_65: 1952, ML_DSA_44: 1312}
 _RSA_SECRETS: Final = ("p", "q", "d", "dp", "dq", "qi")
 _MOST_EXPONENT_BITS: Final = 32
 
@@ -122,7 +126,7 @@ def read_key(path: Path) -> SigningKey:
     document = _read(path)
     if path.stat().st_mode & 0o077:
         raise Invalid("key.exposed", f"Others may read {path.name}.", hint="Run: chmod 600 FILE, or make a new key.")
-    public = public_key(document)
+    public = _public(document)
     try:
         private: Private | None = _private(public.public, document)
     except ValueError:
@@ -141,6 +145,8 @@ def _private(public: Public, document: dict[str, Json]) -> Private:
         case rsa.RSAPublicKey():
             p, q, d, dp, dq, qi = (_whole(document, member) for member in _RSA_SECRETS)
             return rsa.RSAPrivateNumbers(p, q, d, dp, dq, qi, public.public_numbers()).private_key()
+        case mldsa.MLDSA44PublicKey():
+            return mldsa.MLDSA44PrivateKey.from_seed_bytes(_number(document, "priv"))
     return mldsa.MLDSA65PrivateKey.from_seed_bytes(_number(document, "priv"))
 
 
@@ -172,11 +178,18 @@ def _whole(document: dict[str, Json], member: str) -> int:
 
 
 def public_key(document: dict[str, Json]) -> VerifyKey:
-    """Read a public JWK.
+    """Read the public JWK of a participant's key.
 
     Raises:
-        Invalid: ``key.malformed`` or ``key.unsupported``.
+        Invalid: ``key.malformed`` or ``key.unsupported``, which a witness's ML-DSA-44 is too.
     """
+    key = _public(document)
+    if key.alg not in ALGORITHMS:  # too short a security for what must hold for years
+        raise Invalid("key.unsupported", f"The key is a witness's: {key.alg}.", hint=KINDS)
+    return key
+
+
+def _public(document: dict[str, Json]) -> VerifyKey:
     kid, kind = _text(document, "kid"), _text(document, "kty")
     read = _READERS.get(kind)
     if read is None:
@@ -215,8 +228,11 @@ def _rsa(document: dict[str, Json]) -> Public:
 
 
 def _akp(document: dict[str, Json]) -> Public:
-    _require(document, "alg", ML_DSA_65)
-    return mldsa.MLDSA65PublicKey.from_public_bytes(_number(document, "pub", _MLDSA_PUBLIC))
+    alg = _text(document, "alg")
+    if alg != ML_DSA_44:
+        _require(document, "alg", ML_DSA_65)
+        return mldsa.MLDSA65PublicKey.from_public_bytes(_number(document, "pub", _MLDSA_PUBLIC[alg]))
+    return mldsa.MLDSA44PublicKey.from_public_bytes(_number(document, "pub", _MLDSA_PUBLIC[alg]))
 
 
 _READERS: Final[Mapping[str, Callable[[dict[str, Json]], Public]]] = {

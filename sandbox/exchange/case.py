@@ -48,6 +48,10 @@ class Case:
     facts: Facts | None = None
     question: Question | None = None
     decision: Decision | None = None
+    leaving: Question | None = None
+    """What was asked about the result, once there was one."""
+    left: Decision | None = None
+    """Whether it might leave."""
     extracts: dict[str, Json] = field(default_factory=dict)
     """The digest of what stands behind each agreement's relation, by agreement."""
 
@@ -90,6 +94,16 @@ class Case:
         if self.question is not None:
             asked["question"] = self.question.as_input()
         return asked
+
+    def asked_to_leave(self) -> dict[str, Json]:
+        """The same of the second decision, on the result."""
+        return {} if self.leaving is None else {"question": self.leaving.as_input()}
+
+    def told_to_leave(self) -> dict[str, Json]:
+        """What the log says in clear of the second decision."""
+        if self.left is None:
+            return {}
+        return {"policy": {"bundle": self.left.policy, "decision": "allow" if self.left.allow else "deny"}}
 
 
 def _sealable(text: str) -> str:

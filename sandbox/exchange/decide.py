@@ -72,7 +72,8 @@ def decide_release(house: House, case: Case, released: Released) -> None:
             limits=_limits(house),
         )
     grants = [replace(grant, state=state) for grant, state in zip(case.grants, states, strict=True)]
-    again = house.policy.decide(questions.release(replace(asked, grants=grants), answer, around))
+    case.leaving = questions.release(replace(asked, grants=grants), answer, around)
+    again = case.left = house.policy.decide(case.leaving)
     if not again.allow:
         raise ReleaseRefused(
             "policy.refused",

@@ -1,12 +1,14 @@
 """The exchange: one method per use case, for every door alike."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from sandbox.audit import index
+from sandbox.audit.search import Wanted
 from sandbox.catalog import listing
 from sandbox.catalog.listing import DatasetVersion
 from sandbox.contracts import keyring, offers, participants, registry, tokens
@@ -24,7 +26,11 @@ from sandbox.core.keys import VerifyKey
 from sandbox.core.terms import Digest, Identity, KeyUse, Participant, ParticipantId, Vnd
 from sandbox.exchange import (
     agree,
+    books,
     charter,
+    desk,
+    disclose,
+    evidence,
     identify,
     members,
     negotiate,
@@ -36,9 +42,12 @@ from sandbox.exchange import (
     runs,
     settle,
     sweep,
+    witnessing,
 )
 from sandbox.exchange.case import QueryRequest
+from sandbox.exchange.disclose import Extent
 from sandbox.exchange.house import House
+from sandbox.exchange.publication import Publication
 from sandbox.exchange.query import Result
 from sandbox.market import ledger, volume
 from sandbox.market.volume import Volume
@@ -57,6 +66,7 @@ class Exchange:
 
     def __init__(self, house: House) -> None:
         self.house = house
+        self._publication = Publication(house)
         policies.activate(house)
         self.repair()
 
@@ -214,7 +224,8 @@ class Exchange:
 
     # --- queries ---
     def query(self, identity: Identity, request: QueryRequest) -> Result:
-        """See :func:`sandbox.exchange.query.run_query`."""
+        """See :func:`sandbox.exchange.query.run_query` and :meth:`Publication.require_sound`."""
+        self._publication.require_sound()
         return query.run_query(self.house, identity, request)
 
     def explain(self, who: Participant, query_id: str) -> dict[str, Any]:
@@ -244,13 +255,33 @@ class Exchange:
         """See :func:`sandbox.exchange.report.counted`."""
         return report.counted(self.house, by)
 
+    def books(self) -> dict[str, Any]:
+        """See :func:`sandbox.exchange.books.books`."""
+        return books.books(self.house)
+
+    def audit_entries(self, who: Participant | None, asked: Wanted, *, reveal: bool = False) -> desk.Page:
+        """See :func:`sandbox.exchange.desk.find`."""
+        return desk.find(self.house, who, asked, reveal=reveal)
+
+    def audit_entry(self, who: Participant | None, name: str) -> list[desk.Shown]:
+        """See :func:`sandbox.exchange.desk.show`."""
+        return desk.show(self.house, who, name)
+
     def refusals(self) -> Mapping[str, int]:
         """See :func:`sandbox.exchange.report.refusals`."""
         return report.refusals(self.house)
 
+    def evidence(self, who: Participant, query_id: str) -> bytes:
+        """See :func:`sandbox.exchange.evidence.evidence`."""
+        return evidence.evidence(self.house, who, query_id)
+
+    def disclose(self, extent: Extent, to: str, basis: str, by: Identity | None = None) -> Iterator[bytes]:
+        """See :func:`sandbox.exchange.disclose.disclose`."""
+        return disclose.disclose(self.house, extent, to, basis, by)
+
     def export_log(self) -> int:
-        """See :func:`sandbox.exchange.report.export_log`."""
-        return report.export_log(self.house)
+        """See :meth:`Publication.export`."""
+        return self._publication.export()
 
     def repair(self) -> int:
         """Close what a crash left "authorized without outcome": money and uses go back. Answers how many."""
@@ -263,18 +294,33 @@ class Exchange:
                 continue
         return len(left)
 
+    def ask_witnesses(self) -> int:
+        """See :meth:`Publication.ask_witnesses`."""
+        return self._publication.ask_witnesses()
+
+    def survey(self) -> None:
+        """See :meth:`Publication.survey`."""
+        self._publication.survey()
+
+    def index_log(self) -> int:
+        """See :func:`sandbox.audit.index.catch_up`."""
+        return index.catch_up(self.house.database)
+
     def sweep(self) -> int:
         """See :func:`sandbox.exchange.sweep.sweep`."""
         return sweep.sweep(self.house)
 
     def status(self) -> Mapping[str, Status]:
         """Whether database, log, decision point and jail are ready."""
-        return {
+        parts = {
             "database": self._try(self._probe_database),
-            "log": self._try(lambda: f"{self._head_size()} entries"),
+            "log": self._try(self._probe_log),
             "policy": self._try(self._probe_policy),
             "engine": self._try(self.house.engine.require_isolation),
         }
+        if self.house.settings.witness_policy:
+            parts["witnesses"] = self._try(lambda: witnessing.standing(self.house))
+        return parts
 
     def _probe_database(self) -> str:
         def nothing(tx: Transaction) -> str:
@@ -282,9 +328,10 @@ class Exchange:
 
         return self.house.database.write(nothing)
 
-    def _head_size(self) -> int:
+    def _probe_log(self) -> str:
+        self._publication.require_sound()
         with self.house.database.read() as connection:
-            return self.house.log.head(connection).size
+            return f"{self.house.log.head(connection).size} entries"
 
     def _probe_policy(self) -> str:
         self.house.policy.probe()

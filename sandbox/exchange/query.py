@@ -93,7 +93,7 @@ def run_query(house: House, identity: Identity, request: QueryRequest) -> Result
         decide_release(house, case, released)
     except BaseException as failure:
         with suppress(Conflict):  # past its lease, repair has closed it already
-            fail(house, case.id, uses, failure)
+            fail(house, case.id, uses, failure, case)
         if isinstance(failure, SandboxError):
             failure.query = case.id
         raise

@@ -14,6 +14,7 @@ from sandbox.core.clock import day_of, instant_of
 from sandbox.core.errors import Tampered
 from sandbox.core.terms import Participant, Role
 from sandbox.exchange import runs
+from sandbox.exchange.erase import erased_names
 from sandbox.exchange.house import CHECKPOINT_FOLDER, House
 from sandbox.market import volume
 from sandbox.market.volume import Volume
@@ -53,6 +54,7 @@ def _key_of(
 ) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     """How the log tells a dimension: provider and sector stand with the agreement, the buyer behind a seal."""
     agreed = {entry["agreement"]: entry for entry in entries if entry["type"] == EventType.AGREEMENT_SIGNED}
+    erased = {entry for entry, name in erased_names(entries) if name == "actor"}
 
     def key(entry: Mapping[str, Any], share: Mapping[str, Any]) -> str:
         match by:
@@ -60,6 +62,8 @@ def _key_of(
                 return day_of(instant_of(entry["ts"])).isoformat()
             case "dataset":
                 return str(share["dataset"])
+            case "buyer" if entry["id"] in erased:  # the log does not tell any more whose query it was
+                return runs.buyer_of(connection, entry["query"])
             case "buyer":
                 return _actor(house, connection, entry)
         return str(agreed.get(share["id"], {}).get(by, ""))

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from sandbox.core.database import Instant, Transaction, metadata
 from sandbox.core.errors import Conflict, NotFound, Unavailable
+from sandbox.core.statements import Statement
 from sandbox.core.terms import EntryId, ParticipantId, QueryId
 
 RUN: Final[Mapping[str, frozenset[str]]] = {
@@ -35,11 +36,19 @@ query_run: Final = sa.Table(
 _RUN: Final = sa.select(query_run.c.buyer, query_run.c.state, query_run.c.entry).where(
     query_run.c.id == sa.bindparam("wanted")
 )
-_CLOSE: Final = (
-    query_run.update()
-    .where(query_run.c.id == sa.bindparam("wanted"), query_run.c.state.in_(sa.bindparam("befores", expanding=True)))
-    .values(state=sa.bindparam("to_state"), outcome=sa.bindparam("by"))
-)
+_BEGIN: Final = Statement(query_run.insert())
+
+
+def _closing(state: str) -> Statement:
+    """Sets the ``outcome`` of the run ``wanted`` and this state, if the run is in one that it may follow."""
+    before: list[sa.ColumnElement[str]] = [
+        sa.literal_column(f"'{name}'") for name, after in RUN.items() if state in after
+    ]
+    wanted = query_run.update().where(query_run.c.id == sa.bindparam("wanted"), query_run.c.state.in_(before))
+    return Statement(wanted.values(state=sa.literal_column(f"'{state}'"), outcome=sa.bindparam("by")), "wanted", "by")
+
+
+_CLOSE: Final = {state: _closing(state) for state in sorted(frozenset[str]().union(*RUN.values()))}
 
 
 def begin(
@@ -51,29 +60,12 @@ def begin(
     lease_until: datetime,
 ) -> None:
     """Note an authorized run; past ``lease_until`` nobody can still be working on it."""
-    row = {
-        "id": query_id,
-        "buyer": buyer,
-        "state": "authorized",
-        "entry": entry,
-        "uses": uses,
-        "lease_until": lease_until,
-    }
-    tx.connection.execute(query_run.insert(), row)
+    tx.put(_BEGIN, (query_id, buyer, "authorized", entry, None, uses, lease_until))
 
 
 def refuse(tx: Transaction, query_id: QueryId, buyer: ParticipantId, entry: EntryId, at: datetime) -> None:
     """Note a refused query, so that its buyer can fetch the receipt of the refusal."""
-    row = {
-        "id": query_id,
-        "buyer": buyer,
-        "state": "refused",
-        "entry": entry,
-        "outcome": entry,
-        "uses": [],
-        "lease_until": at,
-    }
-    tx.connection.execute(query_run.insert(), row)
+    tx.put(_BEGIN, (query_id, buyer, "refused", entry, entry, [], at))
 
 
 def finish(tx: Transaction, query_id: QueryId, state: str, outcome: EntryId) -> None:
@@ -82,10 +74,7 @@ def finish(tx: Transaction, query_id: QueryId, state: str, outcome: EntryId) -> 
     Raises:
         Conflict: ``query.finished`` when the run already has its outcome.
     """
-    before = [name for name, after in RUN.items() if state in after]
-    given = {"wanted": query_id, "befores": before, "to_state": state, "by": outcome}
-    closed = tx.connection.execute(_CLOSE, given)
-    if closed.rowcount != 1:
+    if _CLOSE[state].run(tx.connection, query_id, outcome) != 1:
         raise Conflict("query.finished", f"Query {query_id} already has its outcome.", hint="Fetch its receipt.")
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sandbox.audit.events import EventType
 from sandbox.catalog.listing import DatasetVersion
@@ -82,18 +82,22 @@ def refuse(house: House, case: Case, refusal: SandboxError) -> None:
     refusal.query = case.id
 
 
-def fail(house: House, query: QueryId, uses: list[tuple[str, int]], failure: BaseException) -> None:
+def fail(
+    house: House, query: QueryId, uses: list[tuple[str, int]], failure: BaseException, case: Case | None = None
+) -> None:
     """Close an authorized query without a result: money and uses go back, in one transaction with the entry."""
     entry = house.new_entry()
     known = failure if isinstance(failure, SandboxError) else SandboxError("run.interrupted", "")
     clear: dict[str, Json] = {"query": query, "code": known.code, "reasons": list(known.reasons)}
     clear["isolation"] = house.engine.reached
+    clear |= case.told_to_leave() if case else {}
+    sealed = case.asked_to_leave() if case else {}
 
     def write(tx: Transaction) -> None:
         runs.finish(tx, query, "failed", entry)
         ledger.refund(tx, entry, query)
         budget.release(tx, uses)
-        house.record(tx, EventType.QUERY_FAILED, entry, clear)
+        house.record(tx, EventType.QUERY_FAILED, entry, clear, sealed)
 
     house.database.write(write)
 
@@ -115,9 +119,10 @@ def settle(house: House, case: Case, released: Released, uses: list[tuple[str, i
         "bytes_out": released.spool.bytes,
         "vnd": int(quote.total) if quote else 0,
     }
-    clear = case.clear() | {"meter": meter, "groups_withheld": released.groups_withheld}
-    clear["isolation"] = house.engine.reached
-    sealed = case.sealed() | {"result": {"sha256": released.spool.digest, "media": ARROW}}
+    clear: dict[str, Json] = {"query": case.id, "agreements": _paid(case, settlement)}
+    clear |= case.told_to_leave()
+    clear |= {"meter": meter, "groups_withheld": released.groups_withheld, "isolation": house.engine.reached}
+    sealed = case.sealed() | case.asked_to_leave() | {"result": {"sha256": released.spool.digest, "media": ARROW}}
 
     def write(tx: Transaction) -> None:
         orders.require_untouched(case.standing(tx.connection))  # a result that waits is frozen, not given
@@ -147,6 +152,13 @@ def _unsettled(house: House, query: QueryId, uses: list[tuple[str, int]], failur
             f"Query {query} was settled, and its result could not be given.",
             hint="Fetch its receipt; ask the operator to refund it.",
         ) from failure
+
+
+def _paid(case: Case, settlement: Settlement) -> list[Json]:
+    """The query's agreements, each with its share of the price and what of that is the exchange's fee."""
+    fees = {share.agreement: int(settlement.fee_of(share)) for share in settlement.shares}
+    shares: Any = case.clear()["agreements"]
+    return [each | {"fee_vnd": fees[each["id"]]} for each in shares]
 
 
 def _share(agreement: Agreement, version: DatasetVersion, quote: price.Quote | None) -> Share:

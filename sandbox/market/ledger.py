@@ -93,6 +93,10 @@ class Settlement:
         """The whole price."""
         return Vnd(sum(share.vnd for share in self.shares))
 
+    def fee_of(self, share: Share) -> Vnd:
+        """What of a share is the exchange's; the fraction of a đồng stays with the provider."""
+        return Vnd(share.vnd * self.fee_bp // _WHOLE_BP)
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -237,7 +241,7 @@ def _end(connection: Connection, entry_id: EntryId, query_id: QueryId, state: st
 def _owed(settlement: Settlement) -> Counter[str]:
     owed: Counter[str] = Counter()
     for share in settlement.shares:
-        fee = share.vnd * settlement.fee_bp // _WHOLE_BP  # the fraction of a đồng stays with the provider
+        fee = settlement.fee_of(share)
         owed[FEE] += fee
         owed[f"receivable:{share.provider}"] += share.vnd - fee
     return owed

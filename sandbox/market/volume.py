@@ -19,6 +19,7 @@ _KEYS: Final[Mapping[str, sa.Column[Any]]] = {
     "buyer": settlement.c.buyer,
     "dataset": settlement_share.c.dataset,
     "sector": settlement_share.c.sector,
+    "agreement": settlement_share.c.agreement,
 }
 
 
@@ -42,7 +43,9 @@ def volume(connection: Connection, since: datetime | None = None, until: datetim
 def volume_by(
     connection: Connection, dimension: str, since: datetime | None = None, until: datetime | None = None
 ) -> dict[str, Volume]:
-    """The volume by day (``2026-12-01`` in Asia/Ho_Chi_Minh), provider, buyer, dataset or sector, in order of the key.
+    """The volume by day (``2026-12-01`` in Asia/Ho_Chi_Minh), provider, buyer, dataset, sector or agreement.
+
+    It is in order of the key.
 
     A query over several datasets counts once, with all its rows and bytes, in each group that it touches; its price is
     divided among them, so only values add up to the whole.

@@ -24,6 +24,7 @@ from sandbox.contracts.order import order_document, sign_order
 from sandbox.contracts.terms import request_document
 from sandbox.core.canonical import canonical, digest_of, parse
 from sandbox.core.terms import ParticipantId, Role
+from sandbox.exchange.wanted import wanted
 from tests.world import BUYER, INDEX, OPERATOR, OTHER, PER_ROUTE, PROVIDER, REGULATOR, TRIPS, World, checked, terms
 
 OTHER_PROVIDER, SUSPENDED = "so-khac", "don-vi-bi-dinh-chi"
@@ -49,6 +50,12 @@ class Scene:
 
     def secret(self, role: str, scopes: tuple[str, ...]) -> str | None:
         return self.tokens.get(role) if role != "wrong_scope" else self.scopes[frozenset(scopes)]
+
+
+    def admission(self) -> str:
+        """The entry that admitted the buyer."""
+        entries = self.world.exchange.audit_entries(None, wanted({"type": "participant.admitted", "actor": BUYER}))
+        return str(entries.entries[0].entry["id"])
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,16 @@ ROWS = {
     ),
     ("GET", "/v1/queries/{id}/decision"): Row(
         (401, 404, 404, 200, 404, 200, 200, 401, 403), lambda scene: f"/v1/queries/{scene.query}/decision"
+    ),
+    ("GET", "/v1/queries/{id}/evidence"): Row(
+        (401, 404, 404, 404, 404, 200, 200, 401, 403), lambda scene: f"/v1/queries/{scene.query}/evidence"
+    ),
+    ("GET", "/v1/audit/disclosures"): Row(
+        (401, 403, 403, 403, 403, 200, 404, 401, 403), lambda _: "/v1/audit/disclosures?from=0&to=1&basis=PDPL-23"
+    ),
+    ("GET", "/v1/audit/entries"): Row(MINE),
+    ("GET", "/v1/audit/entries/{id}"): Row(
+        (401, 404, 404, 200, 404, 200, 200, 401, 403), lambda scene: f"/v1/audit/entries/{scene.admission()}"
     ),
     ("POST", "/v1/offers"): Row((401, 201, 404, 404, 404, 404, 404, 401, 403), body=offer),
     ("POST", "/v1/agreements"): Row((401, 201, 404, 201, 404, 404, 404, 401, 403), body=agreement),

@@ -12,14 +12,14 @@ from sqlalchemy.engine import Engine
 from sandbox.audit.events import EventType, read_entry
 from sandbox.audit.log import Log, guard_statements
 from sandbox.audit.note import verifier_key
-from sandbox.audit.store import log_body, log_entry, log_head, log_tile
+from sandbox.audit.store import log_body, log_cosignature, log_entry, log_head, log_tile
 from sandbox.core.database import Database, Transaction, metadata, open_engine, sqlite_url
 from sandbox.core.errors import SandboxError
 from sandbox.core.keys import SigningKey, key_from_seed
 from sandbox.core.terms import EntryId
 
 ORIGIN = "exchange.example.vn/log"
-TABLES = [log_entry, log_tile, log_head, log_body]
+TABLES = [log_entry, log_tile, log_head, log_body, log_cosignature]
 NOON = datetime(2026, 11, 22, 5, 0, 0, 123456, tzinfo=UTC)
 
 Opened = tuple[Database, Log]

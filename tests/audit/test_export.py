@@ -6,18 +6,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import Engine
 
+from sandbox.audit.events import EventType, entry_leaf
+from sandbox.audit.layout import levels, tile_path, tiles_of
 from sandbox.audit.log import Log
-from sandbox.audit.store import log_body, log_entry, log_head, log_tile
+from sandbox.audit.store import log_body, log_cosignature, log_entry, log_head, log_tile
 from sandbox.audit.tiles import export, require_continuation
 from sandbox.audit.verify import verify_log
-from sandbox.core.database import Database
+from sandbox.core.database import Database, Transaction
 from sandbox.core.errors import Tampered
 
+NOON = datetime(2026, 11, 22, 5, tzinfo=UTC)
 Opened = tuple[Database, Log]
 OpenLog = Callable[..., Opened]
 Sell = Callable[..., None]
@@ -201,3 +205,106 @@ def test_a_damaged_published_checkpoint_is_not_written_over(
     with pytest.raises(Tampered) as refusal:
         export(engine, folder)
     assert refusal.value.code == "tampered.export"
+
+
+def test_a_checkpoint_with_another_signature_than_was_made_is_not_written_over(
+    open_log: OpenLog, sell: Sell, engine: Engine, folder: Path
+) -> None:
+    sell(open_log(), 0, 3)
+    export(engine, folder)
+    text, _, _ = (folder / "checkpoint").read_bytes().rpartition(b"\n\n")
+    (folder / "checkpoint").write_bytes(text + "\n\n— exchange.example.vn/log AAAA\n".encode())
+    with pytest.raises(Tampered, match="does not carry the signature") as refusal:
+        export(engine, folder)
+    assert (refusal.value.code, "sandbox log export --anew" in refusal.value.hint) == ("tampered.export", True)
+
+
+# --- what witnesses said ---
+LINE = "— regulator.example.vn/w1 v3dpEwAA\n".encode()
+OTHER = "— university.example.vn/w2 q83vEwAA\n".encode()
+
+
+def cosign(opened: Opened, size: int, line: bytes = LINE) -> None:
+    """As when a witness has answered; that its signature is good is known before it is kept."""
+    row = {"size": size, "witness": line.split()[1].decode(), "line": line, "at": NOON}
+    opened[0].write(lambda tx: tx.connection.execute(log_cosignature.insert().values(row)))
+
+
+def test_a_cosignature_is_shown_below_the_logs_own_signature(
+    open_log: OpenLog, sell: Sell, engine: Engine, folder: Path, vkey: str
+) -> None:
+    opened = open_log()
+    sell(opened, 0, 3)
+    export(engine, folder)
+    alone = (folder / "checkpoint").read_bytes()
+    for line, lines in ((LINE, LINE), (OTHER, LINE + OTHER)):
+        cosign(opened, 3, line)
+        assert export(engine, folder) == 3
+        assert (folder / "checkpoint").read_bytes() == alone + lines
+    assert verify_log(folder, vkey).size == 3
+
+
+def test_a_cosigned_head_is_shown_before_the_log_goes_on(
+    open_log: OpenLog, sell: Sell, engine: Engine, folder: Path, vkey: str
+) -> None:
+    opened = open_log()
+    sell(opened, 0, 3)
+    export(engine, folder)
+    sell(opened, 3, 300)  # meanwhile the witness answers
+    cosign(opened, 3)
+    assert export(engine, folder) == 3
+    kept = (folder / "checkpoint").read_bytes()
+    assert kept.endswith(LINE)
+    assert export(engine, folder) == 300
+    assert (folder / "checkpoint").read_bytes().endswith(LINE) is False
+    assert verify_log(folder, vkey, kept).size == 300
+
+
+def test_a_head_that_was_cosigned_before_it_was_published_is_published_as_it_is(
+    open_log: OpenLog, sell: Sell, engine: Engine, folder: Path, vkey: str
+) -> None:
+    opened = open_log()
+    sell(opened, 0, 300)
+    sell(opened, 300, 700)
+    cosign(opened, 300)
+    assert (export(engine, folder), verify_log(folder, vkey).size) == (300, 300)
+    assert "tile/0/001.p/44" in files(folder)
+    assert (export(engine, folder), verify_log(folder, vkey).size) == (700, 700)
+
+
+# --- edges and faults ---
+@pytest.mark.parametrize("edge", [1, 256, 65_536])
+def test_every_file_is_there_at_and_around_the_edges_of_tiles(
+    open_log: OpenLog, engine: Engine, folder: Path, vkey: str, edge: int
+) -> None:
+    opened = open_log()
+    kept = None
+    for size, done in zip((max(1, edge - 1), edge, edge + 1), (0, max(1, edge - 1), edge), strict=True):
+        opened[0].write(lambda tx, done=done, size=size: [small(tx, number) for number in range(done, size)])
+        assert export(engine, folder) == size
+        kept = verify_log(folder, vkey, kept) and (folder / "checkpoint").read_bytes()
+        expected = {tile_path(level, n, width) for level in levels(size) for n, width in tiles_of(size, level)}
+        assert expected <= files(folder).keys()
+
+
+def small(tx: Transaction, number: int) -> None:
+    tx.record(f"e{number}", entry_leaf(EventType.QUERY_FAILED, NOON, f"e{number}", {}, {}))
+
+
+def test_a_disk_that_does_not_take_a_file_leaves_the_old_checkpoint_and_the_next_export_catches_up(
+    open_log: OpenLog, sell: Sell, engine: Engine, folder: Path, vkey: str
+) -> None:
+    opened = open_log()
+    sell(opened, 0, 100)
+    export(engine, folder)
+    before = (folder / "checkpoint").read_bytes()
+    sell(opened, 100, 600)
+    for name in ("tile/entries/001.tmp", "tile/0/002.p/88", "checkpoint.tmp"):
+        (folder / name).mkdir(parents=True)  # a folder in its way refuses a file as surely as a broken disk
+        with pytest.raises(OSError):  # noqa: PT011
+            export(engine, folder)
+        assert (folder / "checkpoint").read_bytes() == before
+        assert verify_log(folder, vkey).size == 100
+        (folder / name).rmdir()
+    assert export(engine, folder) == 600
+    assert verify_log(folder, vkey, before).size == 600

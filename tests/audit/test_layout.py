@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.audit.layout import bundle, bundle_path, levels, tile_path, tiles_of, unbundle
+from sandbox.audit.layout import LARGEST_LEAF, bundle, bundle_path, levels, tile_path, tiles_of, unbundle
+from sandbox.audit.source import LARGEST_BUNDLE
 from sandbox.core.errors import Invalid
 
 
@@ -44,8 +45,23 @@ def test_a_bundle_comes_apart_as_it_was_put_together(leaves: list[bytes]) -> Non
     assert unbundle(bundle(leaves)) == leaves
 
 
-@pytest.mark.parametrize("content", [b"\0", b"\0\2a", b"\0\1ab"])
+def test_the_longest_leaf_has_its_place_in_a_bundle() -> None:
+    leaves = [b"", bytes(LARGEST_LEAF), b"x"]
+    assert unbundle(bundle(leaves)) == leaves
+    assert len(bundle([bytes(LARGEST_LEAF)] * 256)) == LARGEST_BUNDLE
+
+
+@pytest.mark.parametrize("content", [b"\0", b"\0\2a", b"\0\1ab", b"\0\0\xff", b"\xff\xff" + bytes(65_534)])
 def test_a_bundle_that_ends_inside_an_entry_is_refused(content: bytes) -> None:
     with pytest.raises(Invalid) as refusal:
         unbundle(content)
     assert refusal.value.code == "bundle.malformed"
+
+
+@given(st.binary(max_size=600))
+def test_no_bytes_are_taken_for_other_entries_than_they_hold(content: bytes) -> None:
+    try:
+        leaves = unbundle(content)
+    except Invalid:
+        return
+    assert bundle(leaves) == content

@@ -1,12 +1,19 @@
 """Keys, notes, checkpoints and proofs, against the golden vectors and damaged ones."""
 
+import base64
+from hashlib import sha256
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox.audit.merkle import leaf_hash, verify_inclusion
 from sandbox.audit.note import (
     ED25519_COSIGNATURE,
+    MLDSA44_COSIGNATURE,
     Checkpoint,
     cosign,
+    cosigner,
     open_checkpoint,
     open_note,
     read_checkpoint,
@@ -18,7 +25,7 @@ from sandbox.audit.note import (
 from sandbox.audit.proof import Proof, read_proof
 from sandbox.audit.tree import Tree
 from sandbox.core.errors import Invalid, SandboxError, Tampered
-from sandbox.core.keys import SigningKey, key_from_seed
+from sandbox.core.keys import SigningKey, key_from_seed, new_witness_key
 
 ORIGIN, WITNESS = "exchange.example.vn/log", "regulator.example.vn/w1"
 LOG_VKEY = "exchange.example.vn/log+b271c152+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"
@@ -180,3 +187,126 @@ def test_what_is_no_proof_is_refused(text: str) -> None:
     with pytest.raises(Invalid) as refusal:
         read_proof(text)
     assert refusal.value.code == "proof.malformed"
+
+
+# a note of golang.org/x/mod's own tests, and its key
+GO_VKEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+GO_NOTE = """If you think cryptography is the answer to your problem,
+then you don't know what your problem is.
+
+— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=
+""".encode()
+QUANTUM = new_witness_key("quantum.example.vn/w1")
+
+
+def test_a_note_of_another_program_is_opened() -> None:
+    assert open_note(GO_NOTE, read_vkey(GO_VKEY)).startswith("If you think")
+    with pytest.raises(Tampered):
+        open_note(GO_NOTE.replace(b"think", b"thunk"), read_vkey(GO_VKEY))
+
+
+def test_the_text_of_a_note_may_hold_empty_lines(key: SigningKey) -> None:
+    text = "trafitto\n\ned \u00e8 subito sera.\n"
+    assert open_note(sign_note(text, ORIGIN, key), read_vkey(LOG_VKEY)) == text
+
+
+def test_sixty_four_signatures_are_read_and_one_more_is_not(witness: SigningKey) -> None:
+    line = cosign(NOTE, "other.example", witness, 1)[len(NOTE) :]
+    assert len(unverified(NOTE + line * 62)[1]) == 64
+    with pytest.raises(Invalid, match="more than 64"):
+        unverified(NOTE + line * 63)
+
+
+def test_sixteen_quantum_signatures_are_read() -> None:
+    note = NOTE
+    for number in range(14):
+        note = cosign(note, f"w{number}.example", QUANTUM, 1)
+    assert open_checkpoint(note, read_vkey(LOG_VKEY)).size == 257
+
+
+def test_a_name_or_an_id_alone_makes_no_key_known(key: SigningKey, witness: SigningKey) -> None:
+    same_name = sign_note("other\n1\n\n", ORIGIN, witness).splitlines(keepends=True)[-1]
+    same_id = NOTE.splitlines(keepends=True)[4].replace(b" exchange.example", b" exchanged.example")
+    assert open_checkpoint(NOTE + same_name + same_id, read_vkey(LOG_VKEY)).size == 257
+
+
+def test_a_cosignature_of_kind_06_signs_what_the_page_says() -> None:
+    name, note = "quantum.example.vn/w1", cosign(NOTE, "quantum.example.vn/w1", QUANTUM, 1795341600)
+    blob = base64.b64decode(note.splitlines()[-1].split()[-1])
+    raw = QUANTUM.verify_key.raw()
+    assert blob[:4] == sha256(name.encode() + b"\n\x06" + raw).digest()[:4]
+    assert int.from_bytes(blob[4:12], "big") == 1795341600
+    root = base64.b64decode("HtoEmkNR2G92JSvX7At3Rq11t/oDFq1fVB29pFijEsQ=")
+    message = b"subtree/v1\n\0" + bytes([21]) + name.encode() + (1795341600).to_bytes(8, "big")
+    message += bytes([23]) + ORIGIN.encode() + bytes(8) + (257).to_bytes(8, "big") + root
+    assert (len(raw), len(blob[12:])) == (1312, 2420)
+    assert QUANTUM.verify_key.verifies(blob[12:], message)
+
+
+def test_a_vkey_of_kind_06_is_written_and_read() -> None:
+    verifier = cosigner("quantum.example.vn/w1", QUANTUM.verify_key)
+    found = read_vkey(verifier.vkey)
+    assert (found.kind, found.name, found.identity) == (MLDSA44_COSIGNATURE, verifier.name, verifier.identity)
+    assert open_note(cosign(NOTE, "quantum.example.vn/w1", QUANTUM, 1), found).startswith(ORIGIN)
+
+
+def test_a_cosignature_of_kind_06_holds_for_one_name_and_one_checkpoint_alone() -> None:
+    line = cosign(NOTE, "quantum.example.vn/w1", QUANTUM, 1)[len(NOTE) :]
+    blob = base64.b64decode(line.split()[-1])
+    for name, text in (
+        ("another.example", Checkpoint(ORIGIN, 257, bytes(32)).text),
+        ("quantum.example.vn/w1", Checkpoint(ORIGIN, 257, bytes(32)).text),
+        ("quantum.example.vn/w1", Checkpoint(ORIGIN, 258, bytes(32)).text),
+        ("quantum.example.vn/w1", "no checkpoint\n"),
+        ("quantum.example.vn/w1", Checkpoint("o" * 256, 257, bytes(32)).text),
+    ):
+        assert not cosigner(name, QUANTUM.verify_key).verifies(blob[4:], text)
+
+
+@pytest.mark.parametrize("time", [1 << 63, (1 << 64) - 1])
+def test_a_time_beyond_63_bits_is_no_time(witness: SigningKey, time: int) -> None:
+    with pytest.raises(Tampered):
+        open_note(cosign(NOTE, WITNESS + "b", witness, time), cosigner(WITNESS + "b", witness.verify_key))
+
+
+@pytest.mark.parametrize("signature", [b"", b"\0" * 7, b"\0" * 8, b"\0" * 71, b"\0" * 73])
+def test_a_signature_of_another_length_is_bad(signature: bytes) -> None:
+    for vkey in (LOG_VKEY, WITNESS_VKEY, cosigner("q", QUANTUM.verify_key).vkey):
+        assert not read_vkey(vkey).verifies(signature, Checkpoint(ORIGIN, 257, bytes(32)).text)
+
+
+@pytest.mark.parametrize("kind", [0, 2, 3, 5, 255])
+def test_a_vkey_of_another_kind_is_refused(kind: int) -> None:
+    raw = bytes([kind]) + bytes(32)
+    number = sha256(b"name\n" + raw).hexdigest()[:8]
+    with pytest.raises(Invalid, match="of no kind"):
+        read_vkey(f"name+{number}+{base64.b64encode(raw).decode()}")
+
+
+def test_extension_lines_are_for_other_logs_and_may_not_be_empty() -> None:
+    text = Checkpoint(ORIGIN, 1, bytes(32)).text
+    assert read_checkpoint(text + "more\n", extended=True) == read_checkpoint(text)
+    for added, extended in (("more\n", False), ("\n", True), ("more\n\nmore\n", True)):
+        with pytest.raises(Invalid):
+            read_checkpoint(text + added, extended=extended)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\u00a0b", "a\nb", "a\0b", "\ud800", "\u00e9" * 128])
+def test_a_witness_needs_a_name_that_a_note_can_hold(witness: SigningKey, name: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        cosigner(name, witness.verify_key)
+    assert refusal.value.code == "vkey.malformed"
+
+
+@given(st.text() | st.text(alphabet="a+0123456789abcdef=\n ").map("name+".__add__))
+def test_no_text_makes_the_reader_of_keys_fail_otherwise_than_by_refusing(text: str) -> None:
+    with pytest.raises(Invalid):
+        read_vkey(text)
+
+
+@given(st.binary() | st.text().map(lambda text: f"{text}\n\n— a AAAAAA==\n".encode("utf-8", "replace")))
+def test_no_bytes_make_the_reader_of_notes_fail_otherwise_than_by_refusing(note: bytes) -> None:
+    try:
+        unverified(note)
+    except Invalid as refusal:
+        assert refusal.code == "note.malformed"

@@ -3,22 +3,30 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
+from sqlalchemy.engine import Engine
 
+from sandbox.audit.cosignatures import keep_cosignature
 from sandbox.audit.events import EventType
 from sandbox.audit.log import Log
-from sandbox.audit.note import ED25519_COSIGNATURE, Checkpoint, cosign, sign_note, verifier_key
+from sandbox.audit.note import ED25519_COSIGNATURE, Checkpoint, Verifier, cosign, sign_note, verifier_key
 from sandbox.audit.proof import Proof, read_proof
+from sandbox.audit.quorum import read_policy
 from sandbox.audit.receipt import receipt
-from sandbox.audit.verify import verify_receipt
+from sandbox.audit.tiles import export
+from sandbox.audit.verify import Forked, verify_receipt
 from sandbox.core.canonical import canonical
 from sandbox.core.database import Database, Transaction
-from sandbox.core.errors import Invalid, NotFound, SandboxError, Tampered
-from sandbox.core.keys import key_from_seed, new_key
+from sandbox.core.errors import Invalid, NotCovered, NotFound, SandboxError, Tampered, Unavailable
+from sandbox.core.keys import SigningKey, key_from_seed, new_key
 from sandbox.core.signing import sign
 from sandbox.core.terms import EntryId
+from tests.served import serving
 
 Opened = tuple[Database, Log]
 OpenLog = Callable[..., Opened]
@@ -205,15 +213,16 @@ def test_an_es256_key_may_sign_receipts(opened: Opened, vkey: str) -> None:
 
 def test_witnesses_that_are_asked_for_must_have_cosigned_the_checkpoint(given: bytes, vkey: str) -> None:
     witness = verifier_key("regulator.example.vn/w1", OTHER.verify_key, ED25519_COSIGNATURE)
-    with pytest.raises(Tampered):
-        verify_receipt(given, vkey, witnesses=[witness])
+    policy = read_policy(f"log {vkey}\nwitness w1 {witness}\nquorum w1\n")
+    with pytest.raises(NotCovered):
+        verify_receipt(given, policy)
 
     def cosigned(document: dict[str, Any]) -> None:
         proof = read_proof(document["proof"])
         note = cosign(proof.checkpoint, "regulator.example.vn/w1", OTHER, 1795341600)
         document["proof"] = Proof(proof.index, proof.hashes, note).as_text()
 
-    assert verify_receipt(altered(given, cosigned), vkey, witnesses=[witness]).index == 280
+    assert verify_receipt(altered(given, cosigned), policy).index == 280
 
 
 def test_an_unknown_entry_has_no_receipt(opened: Opened) -> None:
@@ -227,6 +236,24 @@ def test_an_unknown_entry_has_no_receipt(opened: Opened) -> None:
 def test_what_is_no_receipt_is_refused(content: bytes, vkey: str) -> None:
     with pytest.raises(Invalid):
         verify_receipt(content, vkey)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@hypothesis.given(st.sampled_from(["entry", "reveal", "proof", "signatures", "type"]), JSON)
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], max_examples=60)
+def test_whatever_stands_in_a_receipt_it_is_refused_in_a_sentence(given: bytes, vkey: str, name: str, odd: Any) -> None:
+    document = json.loads(given) | {name: odd}
+    try:
+        verify_receipt(json.dumps(document).encode(), vkey, signers=[EXCHANGE.verify_key])
+    except SandboxError:
+        return
+    assert (name, odd) == ("reveal", {})  # without its reveals it still verifies
 
 
 def test_no_bit_of_a_receipt_changes_unnoticed(given: bytes, vkey: str) -> None:
@@ -248,3 +275,96 @@ def test_every_kind_of_entry_has_its_receipt(open_log: OpenLog, vkey: str) -> No
     with database.read() as connection:
         for kind in EventType:
             assert verify_receipt(receipt(connection, log, kind.value), vkey).entry["type"] == kind
+
+
+# --- against the published log ---
+
+
+@pytest.fixture
+def published(opened: Opened, engine: Engine, tmp_path: Path) -> Path:
+    """The log at 300 entries."""
+    export(engine, tmp_path / "log")
+    return tmp_path / "log"
+
+
+def test_a_receipt_stands_in_what_is_published(
+    published: Path, opened: Opened, sell: Sell, engine: Engine, given: bytes, vkey: str
+) -> None:
+    assert verify_receipt(given, vkey, log=published).size == 300
+    sell(opened, 300, 700)
+    export(engine, published)
+    verdict = verify_receipt(given, vkey, signers=[EXCHANGE.verify_key], log=published)
+    assert (verdict.index, verdict.size) == (280, 700)
+    with serving(published) as served:
+        assert verify_receipt(given, vkey, log=served.url).size == 700
+        assert len(served.asked) < 12  # a few tiles, not the log
+
+
+def test_a_receipt_of_what_is_not_published_yet_is_not_covered_yet(
+    published: Path, opened: Opened, sell: Sell, vkey: str
+) -> None:
+    sell(opened, 300, 301)
+    database, log = opened
+    with database.read() as connection:
+        newest, older = receipt(connection, log, "ent_300"), receipt(connection, log, "ent_299")
+    with pytest.raises(NotCovered, match="entry 300, and entries 0 to 299 are published") as refusal:
+        verify_receipt(newest, vkey, log=published)
+    assert (refusal.value.code, refusal.value.exit_code) == ("verify.uncovered", 9)
+    assert verify_receipt(older, vkey, log=published).size == 300  # its entry is published, its checkpoint is not
+
+
+def test_a_receipt_of_another_history_than_the_published_one_is_a_mismatch(
+    published: Path, given: bytes, vkey: str, key: SigningKey
+) -> None:
+    other = sign_note(Checkpoint(ORIGIN, 300, bytes(32)).text, ORIGIN, key)
+    (published / "checkpoint").write_bytes(other)
+    with pytest.raises(Forked) as refusal:
+        verify_receipt(given, vkey, log=published)
+    assert (refusal.value.old, refusal.value.new) == (read_proof(json.loads(given)["proof"]).checkpoint, other)
+    (published / "checkpoint").write_bytes(sign_note(Checkpoint(ORIGIN, 301, bytes(32)).text, ORIGIN, key))
+    with pytest.raises((Tampered, Unavailable)):
+        verify_receipt(given, vkey, log=published)
+
+
+def test_a_published_log_that_lacks_a_file_could_not_be_checked(published: Path, given: bytes, vkey: str) -> None:
+    (published / "tile/0/001.p/44").unlink()
+    with pytest.raises(Unavailable) as refusal:
+        verify_receipt(given, vkey, log=published)
+    assert refusal.value.code == "verify.missing"
+
+
+def test_the_quorum_may_be_met_by_what_is_published_later(published: Path, given: bytes, vkey: str) -> None:
+    witness = verifier_key("w1.example.vn", OTHER.verify_key, ED25519_COSIGNATURE)
+    policy = read_policy(f"log {vkey}\nwitness w1 {witness}\nquorum w1\n")
+    with pytest.raises(NotCovered):
+        verify_receipt(given, policy, log=published)
+    path = published / "checkpoint"
+    path.write_bytes(cosign(path.read_bytes(), "w1.example.vn", OTHER, 1795341600))
+    with pytest.raises(NotCovered):
+        verify_receipt(given, policy)
+    assert verify_receipt(given, policy, log=published).index == 280
+
+
+def test_a_receipt_is_made_under_the_newest_witnessed_head_that_covers_it(
+    opened: Opened, sell: Sell, vkey: str
+) -> None:
+    database, log = opened
+    name = "w1.example.vn"
+    witness = Verifier(name, ED25519_COSIGNATURE, OTHER.verify_key)
+    policy = read_policy(
+        f"log {vkey}\nwitness w1 {verifier_key(name, OTHER.verify_key, ED25519_COSIGNATURE)}\nquorum w1\n"
+    )
+
+    def witnessed(tx: Transaction) -> None:
+        note = log.head(tx.connection).note
+        line = cosign(note, name, OTHER, 1795341600)[len(note) :]
+        keep_cosignature(tx, 300, witness, line, datetime(2026, 12, 1, tzinfo=UTC))
+
+    database.write(witnessed)
+    sell(opened, 300, 310)
+    with database.read() as connection:
+        covered, newer = receipt(connection, log, "ent_299"), receipt(connection, log, "ent_300")
+    assert verify_receipt(covered, policy).size == 300
+    with pytest.raises(NotCovered):
+        verify_receipt(newer, policy)
+    assert verify_receipt(newer, vkey).size == 310

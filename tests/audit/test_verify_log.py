@@ -1,5 +1,6 @@
 """What a regulator finds out: every damaged file, a rewritten history, and the volume."""
 
+import base64
 import shutil
 import subprocess
 import sys
@@ -11,17 +12,21 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from sandbox.audit.events import EventType
+from sandbox.audit.books import fold_books
+from sandbox.audit.events import EventType, read_entry
 from sandbox.audit.layout import bundle, unbundle
 from sandbox.audit.log import Log
-from sandbox.audit.note import ED25519_COSIGNATURE, cosign, verifier_key
+from sandbox.audit.note import ED25519_COSIGNATURE, b64, cosign, verifier_key
+from sandbox.audit.quorum import read_policy
 from sandbox.audit.tiles import export
 from sandbox.audit.totals import Totals
-from sandbox.audit.verify import verify_log
+from sandbox.audit.verify import Forked, verify_log
+from sandbox.core.canonical import canonical
 from sandbox.core.database import Database, Transaction
-from sandbox.core.errors import Invalid, NotFound, SandboxError, Tampered
+from sandbox.core.errors import Invalid, NotCovered, SandboxError, Tampered, Unavailable
 from sandbox.core.keys import key_from_seed
 from sandbox.core.terms import EntryId
+from tests.logs import checkpoint, root_of, write_log
 
 Opened = tuple[Database, Log]
 OpenLog = Callable[..., Opened]
@@ -62,7 +67,7 @@ def test_every_damaged_file_is_detected(folder: Path, vkey: str) -> None:
         content = (folder / name).read_bytes()
         for change in damaged(content):
             _put(folder / name, change)
-            if _verifies(folder, vkey):
+            if _verifies(folder, vkey) or _verifies(folder, vkey, replay=False):
                 missed.append((name, change))
         _put(folder / name, content)
     assert missed == [(name, None) for name in sorted(BEFORE)]
@@ -75,10 +80,10 @@ def _put(path: Path, content: bytes | None) -> None:
         path.write_bytes(content)
 
 
-def _verifies(folder: Path, vkey: str) -> bool:
+def _verifies(folder: Path, vkey: str, *, replay: bool = True) -> bool:
     try:
-        verify_log(folder, vkey)
-    except (Tampered, Invalid, NotFound):
+        verify_log(folder, vkey, replay=replay)
+    except (Tampered, Invalid, Unavailable):
         return False
     return True
 
@@ -104,15 +109,15 @@ def test_a_bundle_with_other_entries_is_detected(folder: Path, vkey: str, change
 
 def test_a_missing_file_is_named(folder: Path, vkey: str) -> None:
     (folder / "tile/0/001").unlink()
-    with pytest.raises(NotFound, match="tile/0/001") as refusal:
+    with pytest.raises(Unavailable, match="tile/0/001") as refusal:
         verify_log(folder, vkey)
     assert refusal.value.code == "verify.missing"
 
 
 def test_where_nothing_is_published_nothing_is_verified(tmp_path: Path, vkey: str) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(Unavailable, match="no log is published here"):
         verify_log(tmp_path, vkey)
-    with pytest.raises(NotFound):
+    with pytest.raises(Unavailable):
         verify_log(tmp_path / "nowhere", vkey)
 
 
@@ -171,8 +176,12 @@ def test_a_rewritten_log_verifies_alone_and_fails_against_an_older_checkpoint(
     for size in (520, 700):
         other = rewritten(size)
         assert verify_log(other, vkey).size == size
-        with pytest.raises(Tampered, match="older checkpoint"):
+        with pytest.raises(Forked, match="older checkpoint") as refusal:
             verify_log(other, vkey, kept)
+        assert refusal.value.code == "verify.fork"
+        assert (refusal.value.old, refusal.value.new) == (kept, (other / "checkpoint").read_bytes())
+        with pytest.raises(Forked):
+            verify_log(other, vkey, kept=kept, replay=False)
         shutil.rmtree(other)
 
 
@@ -200,6 +209,101 @@ def test_every_older_checkpoint_is_shown_to_be_a_prefix(
         assert verify_log(tmp_path / "log", vkey, note).size == 300
 
 
+ROOTS = {  # of leaves that are the decimals of their places, computed by Go's x/mod/sumdb
+    1: "2zQm6HgGjSjSabbIcXIyLOU3K2V1bQeJAB00g19gHAM=",
+    3: "cl1SMNto9VdHDcNfHYhlgTrNfrsHrRUndBQd7LrnEyc=",
+    256: "goUV0DPBnYyQHzfsy4rtkZZncDSG+NL/8c9wQDIcXbE=",
+    257: "HtoEmkNR2G92JSvX7At3Rq11t/oDFq1fVB29pFijEsQ=",
+    65537: "3IeVol/UvVKguE9jn9MTm6FggkAj0YjkKOtdsPPOIho=",
+}
+
+
+def test_a_log_of_three_levels_has_the_roots_that_others_computed(tmp_path: Path, vkey: str) -> None:
+    newest = write_log(tmp_path, [str(number).encode() for number in range(65_537)])
+    for older in (1, 3, 256, 257):
+        verdict = verify_log(tmp_path, vkey, promised(older), kept=newest, replay=False)
+        assert b64(verdict.root) == ROOTS[65_537]
+
+
+def promised(size: int) -> bytes:
+    return checkpoint(size, base64.b64decode(ROOTS[size]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 511, 512, 513])
+def test_every_edge_is_a_prefix_of_every_later_one(tmp_path: Path, vkey: str, size: int) -> None:
+    leaves = [str(number).encode() for number in range(513)]
+    write_log(tmp_path, leaves[:size])
+    for older in (0, 1, 2, 255, 256, 257, 511, 512, 513):
+        if older <= size:
+            old = checkpoint(older, root_of(leaves[:older]))
+            assert verify_log(tmp_path, vkey, old, replay=False).size == size
+        if older:
+            with pytest.raises(Forked):
+                verify_log(tmp_path, vkey, checkpoint(older, root_of([b"x", *leaves[1:older]])), replay=False)
+
+
+def test_a_log_without_entries_verifies(tmp_path: Path, vkey: str) -> None:
+    write_log(tmp_path, [])
+    verdict = verify_log(tmp_path, vkey)
+    assert (verdict.size, verdict.totals) == (0, Totals())
+
+
+def test_a_damaged_file_is_no_evidence_of_a_fork(folder: Path, vkey: str) -> None:
+    """Only two signed checkpoints are: a file that was damaged on the way proves nothing against the operator."""
+    kept = (folder / "checkpoint").read_bytes()
+    (folder / "tile/entries/000").write_bytes(bundle([b"x"] * 256))
+    with pytest.raises(Tampered) as refusal:
+        verify_log(folder, vkey, kept)
+    assert refusal.value.code == "verify.mismatch"
+
+
+def test_a_fork_is_said_before_a_quorum_that_is_not_met(folder: Path, vkey: str) -> None:
+    witness = verifier_key("w.example.vn", key_from_seed("w", b"\2" * 32).verify_key, ED25519_COSIGNATURE)
+    policy = read_policy(f"log {vkey}\nwitness w {witness}\nquorum w\n")
+    with pytest.raises(Forked):
+        verify_log(folder, policy, checkpoint(520, bytes(32)))
+
+
+def test_verifying_without_replay_reads_no_entry(tmp_path: Path, vkey: str) -> None:
+    write_log(tmp_path, [b"{", b"no entry"])
+    verdict = verify_log(tmp_path, vkey, replay=False)
+    assert (verdict.size, verdict.books) == (2, None)
+    with pytest.raises(ValueError, match="without its entries"):
+        _ = verdict.totals
+
+
+def test_books_are_compared_as_of_their_entry(tmp_path: Path, vkey: str) -> None:
+    leaves = [canonical(top_up(number)) for number in range(1, 301)]
+    write_log(tmp_path, leaves)
+    then = fold_books(map(read_entry, leaves[:270]))
+    assert then["ledger"]["topped_up"] == sum(range(271))
+    verdict = verify_log(tmp_path, vkey, books=then, replay=False)
+    assert verdict.books is not None
+    assert verdict.books.ledger.topped_up == sum(range(301))
+    for size in (269, 271):
+        with pytest.raises(Tampered, match=f"After {size} entries log and books differ: ledger.topped_up") as refusal:
+            verify_log(tmp_path, vkey, books=then | {"size": size})
+        assert refusal.value.code == "verify.mismatch"
+    with pytest.raises(Tampered, match="not of this log"):
+        verify_log(tmp_path, vkey, books=then | {"origin": "other.example.vn/log"})
+    with pytest.raises(NotCovered) as early:
+        verify_log(tmp_path, vkey, books=then | {"size": 301})
+    assert early.value.code == "verify.books_ahead"
+
+
+def top_up(vnd: int) -> dict[str, object]:
+    return {"v": 1, "type": "wallet.topped_up", "id": "e", "ts": "2026-12-01T00:00:00Z", "sealed": {}, "vnd": vnd}
+
+
+def test_an_entry_that_is_none_is_said_only_when_the_log_itself_says_so(tmp_path: Path, vkey: str) -> None:
+    write_log(tmp_path, [b"no entry"])
+    with pytest.raises(Invalid):
+        verify_log(tmp_path, vkey)
+    (tmp_path / "checkpoint").write_bytes(checkpoint(1, bytes(32)))
+    with pytest.raises(Tampered):
+        verify_log(tmp_path, vkey)
+
+
 @pytest.mark.parametrize("old", [b"", b"exchange.example.vn/log\n1\n", b"damaged\n\n"])
 def test_an_older_checkpoint_must_be_one(folder: Path, vkey: str, old: bytes) -> None:
     with pytest.raises(Invalid):
@@ -210,11 +314,14 @@ def test_witnesses_that_are_asked_for_must_have_cosigned(folder: Path, vkey: str
     witness = key_from_seed("witness", b"\2" * 32)
     name = "regulator.example.vn/w1"
     witness_vkey = verifier_key(name, witness.verify_key, ED25519_COSIGNATURE)
-    with pytest.raises(Tampered, match="not signed by regulator"):
-        verify_log(folder, vkey, witnesses=[witness_vkey])
+    policy = read_policy(f"log {vkey}\nwitness regulator {witness_vkey}\nquorum regulator\n")
+    with pytest.raises(NotCovered, match="cosigned by no witness") as refusal:
+        verify_log(folder, policy)
+    assert refusal.value.code == "verify.quorum"
+    assert verify_log(folder, policy, quorum="none").cosigned == {}
     path = folder / "checkpoint"
     path.write_bytes(cosign(path.read_bytes(), name, witness, 1795341600))
-    assert verify_log(folder, vkey, witnesses=[witness_vkey]).size == 520
+    assert verify_log(folder, policy).cosigned == {"regulator": 1795341600}
 
 
 # --- the volume ---
@@ -282,7 +389,7 @@ def test_a_leaf_that_is_no_entry_is_not_skipped(open_log: OpenLog, engine: Engin
 ALONE = """
 import sys
 from pathlib import Path
-from sandbox.audit.verify import verify_log
+from sandbox.audit.verify import Forked, verify_log
 print(verify_log(Path(sys.argv[1]), sys.argv[2]).totals.count)
 heavy = {"sqlalchemy", "duckdb", "pyarrow", "starlette", "numpy", "regorus", "alembic"}
 print(sorted(heavy & {name.partition(".")[0] for name in sys.modules}))

@@ -2,44 +2,50 @@
 
 import hashlib
 import itertools
+import math
 import sqlite3
 import statistics
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 
 from sandbox.audit import receipt as receipts
 from sandbox.audit import tiles
 from sandbox.audit.events import EventType
-from sandbox.audit.layout import bundle, unbundle
-from sandbox.audit.log import Log, guard_statements
+from sandbox.audit.log import Log, guard_statements, written_down
 from sandbox.audit.note import verifier_key
-from sandbox.audit.store import log_body, log_entry, log_head, log_tile
+from sandbox.audit.store import log_body, log_cosignature, log_entry, log_head, log_tile
 from sandbox.audit.verify import verify_log, verify_receipt
 from sandbox.core.database import Database, Transaction, Unit, metadata, open_engine, sqlite_url
 from sandbox.core.keys import SigningKey, key_from_seed
 from sandbox.core.terms import EntryId, ParticipantId, QueryId
 from sandbox.exchange import runs
+from tests import logs
 from tests.bench.figures import Act, Bench, Row, compared, medians, per_second, rate, seconds_of
+from tests.bench.postgres import cluster, url_of
 
 ORIGIN = "bench.example.vn/log"
-TABLES = (runs.query_run, log_entry, log_body, log_head, log_tile)
+TABLES = (runs.query_run, log_entry, log_body, log_head, log_tile, log_cosignature)
 AT = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
 SQL = "SELECT tuyen, count(DISTINCT khach) AS khach, sum(gia_vnd) AS tien FROM chuyen_di GROUP BY tuyen"
 TOGETHER = 64
+FLIGHTS = (1, 8, TOGETHER, 256)
 
 
 class Book:
     """A database with its log, and units that write what a query writes: a row of state and an entry about it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
         self.path = folder / "book.db"
         self.key: SigningKey = key_from_seed("log", b"\1" * 32)
-        engine = open_engine(sqlite_url(self.path))
+        engine = open_engine(url or sqlite_url(self.path))
         with engine.execution_options(writes=True).begin() as connection:
             metadata.create_all(connection, tables=[*TABLES])
             for statement in guard_statements(engine.dialect.name):
@@ -57,10 +63,11 @@ class Book:
         agreements = [{"id": "sha256:" + "0" * 64, "dataset": "chuyen_di", "vnd": 15_000}]
         clear: dict[str, Any] = {"query": query, "agreements": agreements, "meter": meter, "groups_withheld": False}
         sealed = {"actor": "cong-ty-a", "sql": SQL, "purpose": "nghien_cuu"}
+        made = written_down(EventType.QUERY_COMPLETED, AT, entry_id=entry, clear=clear, sealed=sealed)
 
         def write(tx: Transaction) -> None:
             runs.begin(tx, query, ParticipantId("cong-ty-a"), entry, [], AT)
-            self.log.record(tx, EventType.QUERY_COMPLETED, AT, entry_id=entry, clear=clear, sealed=sealed)
+            self.log.add(tx, made)
 
         return write
 
@@ -73,26 +80,103 @@ class Book:
         for future in [self.database.submit(self.unit()) for _ in range(count)]:
             future.result()
 
+    def flight(self, number: int, window: float) -> float:
+        """Units a second, made and submitted by one thread that keeps ``number`` of them in flight."""
+        flying = deque(self.database.submit(self.unit()) for _ in range(number))
+        start, done = time.perf_counter(), 0
+        while time.perf_counter() < start + window:
+            flying.popleft().result()
+            flying.append(self.database.submit(self.unit()))
+            done += 1
+        for future in flying:
+            future.result()
+        return (done + number) / (time.perf_counter() - start)
+
+    def bulk(self, count: int) -> None:
+        """Entries without state, many in each commit."""
+
+        def add(tx: Transaction) -> None:
+            for _ in range(1000):
+                number = next(self._numbers)
+                tx.record(f"ent_{number:026}", b"%0250d" % number)
+
+        for _ in range(count // 1000):
+            self.database.write(add)
+
+    def batch(self) -> None:
+        """So many units in one durable commit."""
+        units = [self.unit() for _ in range(TOGETHER)]
+        self.database.write(lambda tx: [unit(tx) for unit in units] and None)
+
 
 def record(bench: Bench) -> Iterator[Row]:
     """(c) Durable state-plus-entry transactions a second, beside a bare loop that inserts the same rows."""
     book = Book(bench.fresh("commits"))
     with closing(book.database):
-        book.fill(count := bench.sized(256, 128))
+        book.fill(count := bench.sized(2048, 256))
         rows = _rows_of(book.path, count)
-        found: dict[str, list[float]] = {}
-        for _ in bench.rounds(bench.sized(7, 1), least=1):
-            for writers in (1, 8, TOGETHER):
-                each = per_second(book.written, writers, max(bench.window / 4, 0.15))
-                found.setdefault(f"ours {writers}", []).append(each)
-            for every in (1, TOGETHER):
-                taken = _inserted(bench.fresh("bare") / "bare.db", rows, every)
-                found.setdefault(f"bare {every}", []).append(count / taken)
-    ours = {name: statistics.median(each) for name, each in found.items()}
-    for writers, every in ((1, 1), (8, 1), (TOGETHER, TOGETHER)):
-        mine, bare = ours[f"ours {writers}"], ours[f"bare {every}"]
-        loop = f"bare SQLite, commit per {every if every > 1 else 'row'}, {rate(bare)}"
-        yield Row(f"state and entry, durable, {writers} at once", rate(mine), loop, mine / bare)
+        yield from _flights(bench, book, lambda every: _inserted(bench.fresh("bare") / "bare.db", rows, every), rows)
+        found = [per_second(book.written, TOGETHER, bench.window / 4) for _ in bench.rounds(bench.sized(3, 1), least=1)]
+        yield Row(f"… {TOGETHER} threads that wait for each", rate(statistics.median(found)), "–", math.nan)
+    yield from _on_postgresql(bench, rows)
+    yield from _flat(bench)
+
+
+def _flights(
+    bench: Bench, book: Book, bare: Callable[[int], float], rows: "Rows", name: str = "SQLite"
+) -> Iterator[Row]:
+    found: dict[tuple[str, int], list[float]] = {}
+    for _ in bench.rounds(bench.sized(7, 1), least=1):
+        for number in FLIGHTS:
+            found.setdefault(("ours", number), []).append(book.flight(number, bench.window / 4))
+            found.setdefault(("bare", number), []).append(len(rows) / bare(number))
+    for number in FLIGHTS:
+        mine, others = (statistics.median(found[who, number]) for who in ("ours", "bare"))
+        loop = f"bare {name}, commit per {number if number > 1 else 'row'}, {rate(others)}"
+        yield Row(f"state and entry, durable, {name}, {number} in flight", rate(mine), loop, mine / others)
+
+
+def _on_postgresql(bench: Bench, rows: "Rows") -> Iterator[Row]:
+    folder = bench.fresh("postgresql")
+    with cluster(folder) as conninfo:
+        if conninfo is None:
+            return
+        book = Book(folder, url_of(conninfo))
+        with closing(book.database), psycopg.connect(conninfo) as bare:
+            for table in TABLES:
+                bare.execute(f"CREATE TABLE bare_{table.name} (LIKE {table.name} INCLUDING ALL)")
+            book.fill(bench.sized(512, 64))
+            some = rows[: bench.sized(512, 64)]
+            yield from _flights(bench, book, lambda every: _inserted_there(bare, some, every), some, "PostgreSQL")
+
+
+def _inserted_there(bare: "psycopg.Connection[Any]", rows: "Rows", every: int) -> float:
+    """As :func:`_inserted`, on PostgreSQL."""
+    for table in TABLES:
+        bare.execute(f"TRUNCATE bare_{table.name}")
+    bare.commit()
+    root, note = hashlib.sha256(b"root").digest(), b"n" * 180
+
+    def insert() -> None:
+        for start in range(0, len(rows), every):
+            for place, values in itertools.chain.from_iterable(rows[start : start + every]):
+                bare.execute(f"INSERT INTO bare_{place} VALUES ({', '.join(['%s'] * len(values))})", values)
+            bare.execute("INSERT INTO bare_log_head VALUES (%s, %s, %s, %s)", (start, root, note, 0))
+            bare.commit()
+
+    return seconds_of(insert)
+
+
+def _flat(bench: Bench) -> Iterator[Row]:
+    """What a commit costs when the log is long, beside one when it is short."""
+    few, many = 1_000, bench.sized(1_000_000, 20_000)
+    short, long = Book(bench.fresh("short")), Book(bench.fresh("long"))
+    with closing(short.database), closing(long.database):
+        short.bulk(few)
+        long.bulk(many)
+        found = medians(bench, bench.sized(200, 20), {"long": long.batch, "short": short.batch})
+        against = f"after {few:,} entries"
+        yield compared(f"commit of {TOGETHER} after {many:,} entries", found["long"], against, found["short"])
 
 
 Rows = list[list[tuple[str, tuple[Any, ...]]]]
@@ -146,17 +230,36 @@ def prove(bench: Bench) -> Iterator[Row]:
 def _verified(bench: Bench, book: Book, directory: Path, count: int) -> Iterator[Row]:
     vkey = verifier_key(ORIGIN, book.key.verify_key)
     with book.database.read() as connection:
-        content = bundle(book.log.entries(connection, 0, count))
+        leaves = book.log.entries(connection, 0, count)
+    many, long = bench.sized(1_000_000, 10_000), bench.fresh("long")
+    logs.write_log(long, [*itertools.islice(itertools.cycle(leaves), many)])
+    long_vkey = verifier_key(logs.ORIGIN, logs.LOG_KEY.verify_key)
+    pair = bytes(65)
 
-    def floor() -> None:
-        for leaf in unbundle(content):
+    def hashed() -> None:
+        for leaf in leaves:
             hashlib.sha256(leaf).digest()
+            hashlib.sha256(pair).digest()
+
+    def read() -> None:
+        hashed()
+        for leaf in leaves:
             orjson.loads(leaf)
 
-    found = medians(bench, bench.sized(5, 2), {"verify": lambda: verify_log(directory, vkey), "floor": floor})
-    mine, floors = count / found["verify"], count / found["floor"]
-    against = f"SHA-256 and JSON of the same bytes, {rate(floors, 'entries')}"
-    yield Row(f"verify_log over {count:,} entries", rate(mine, "entries"), against, mine / floors)
+    found = medians(
+        bench,
+        bench.sized(5, 2),
+        {"replay": lambda: verify_log(directory, vkey), "read": read, "hashed": hashed}
+        | {"verify": lambda: verify_log(long, long_vkey, replay=False)},
+    )
+    yield _entries("verify log", many, found["verify"], count, found["hashed"], "two SHA-256 an entry")
+    yield _entries("verify log --replay", count, found["replay"], count, found["read"], "two SHA-256 and JSON an entry")
+
+
+def _entries(what: str, count: int, seconds: float, least: int, bare: float, against: str) -> Row:
+    mine, floor = count / seconds, least / bare
+    compared_with = f"{against}, {rate(floor, 'entries')}"
+    return Row(f"{what}, {count:,} entries", rate(mine, "entries"), compared_with, mine / floor)
 
 
 def _receipts(bench: Bench, book: Book, count: int) -> Iterator[Row]:

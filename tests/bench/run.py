@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.bench.asking import ask
 from tests.bench.deciding import decide
+from tests.bench.desk import desk
 from tests.bench.figures import Bench, Row, table
 from tests.bench.jailing import jail
 from tests.bench.publishing import publish
@@ -31,6 +32,7 @@ MEASURES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "jail": jail,
     "tpch": tpch,
     "arrow": arrow,
+    "desk": desk,
 }
 PACKAGES = ("duckdb", "pyarrow", "sqlalchemy", "cryptography", "gordon-to-regorus", "starlette", "uvicorn", "httpx2")
 

@@ -26,7 +26,7 @@ def drawn() -> dict[str, tuple[str, str]]:
 
 def test_every_class_is_drawn_and_every_name_drawn_is_a_class() -> None:
     assert drawn().keys() == CLASSES.keys()
-    assert len(CLASSES) == 14
+    assert len(CLASSES) == 15
 
 
 @pytest.mark.parametrize("name", CLASSES)

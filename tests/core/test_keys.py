@@ -1,4 +1,4 @@
-"""Keys: four kinds, one file form, and one spelling of everything."""
+"""Keys: five kinds, one file form, and one spelling of everything."""
 
 import hashlib
 import json
@@ -29,6 +29,7 @@ from sandbox.core.keys import (
     from_b64url,
     key_from_seed,
     new_key,
+    new_witness_key,
     public_key,
     read_key,
     read_public_key,
@@ -406,3 +407,15 @@ def test_base64url_has_one_spelling_for_each_content(text: str) -> None:
 def test_base64url_with_spare_bits_padding_or_foreign_characters_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         from_b64url(text)
+
+
+def test_a_witness_s_key_is_kept_and_read_and_is_no_participant_s(tmp_path: Path) -> None:
+    key = new_witness_key("regulator.example.vn/w1")
+    write_key(key, tmp_path / "a.jwk")
+    found = read_key(tmp_path / "a.jwk")
+    assert (found.kid, found.verify_key.raw()) == (key.kid, key.verify_key.raw())
+    assert key.verify_key.verifies(found.sign(b"text"), b"text")
+    assert not key.verify_key.verifies(found.sign(b"text"), b"texts")
+    with pytest.raises(Invalid) as refusal:
+        read_public_key(tmp_path / "a.pub.jwk")
+    assert refusal.value.code == "key.unsupported"

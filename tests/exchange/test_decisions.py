@@ -9,6 +9,7 @@ import pytest
 from sandbox.core.errors import Insufficient, PolicyRefused, SandboxError
 from sandbox.core.terms import ParticipantId
 from sandbox.exchange import query as module
+from sandbox.policy.decision import Decision, Question
 from tests.world import BUYER, INDEX, OPERATOR, PROVIDER, REGULATOR, TRIPS, World, charter
 
 OPEN = "SELECT noi FROM chi_so"
@@ -152,3 +153,37 @@ def test_a_run_that_was_closed_meanwhile_is_not_released(ready: World, monkeypat
 def test_a_suspension_of_somebody_else_keeps_nothing_in(ready: World, monkeypatch: pytest.MonkeyPatch) -> None:
     meanwhile(monkeypatch, lambda: ready.order("suspend", "dataset", INDEX, REGULATOR))
     assert ready.query().rows == 2
+
+
+def decided_again(world: World, entry: dict[str, Any]) -> Decision:
+    """What the policies at hand say to the question that an entry has sealed."""
+    with world.exchange.house.database.read() as connection:
+        _, value = world.exchange.house.log.bodies(connection, entry["id"])["question"]
+    asked: Any = value
+    question = Question(asked["subject"], asked["action"]["name"], asked["resource"], asked["context"])
+    return world.exchange.house.policy.decide(question)
+
+
+def test_both_decisions_on_a_query_can_be_made_again_from_the_record(ready: World) -> None:
+    ready.query()
+    admitted, completed = ready.entries()[-2:]
+    for entry in (admitted, completed):
+        assert entry["policy"] == {"bundle": ready.exchange.house.policy.policy, "decision": "allow"}
+        assert decided_again(ready, entry).allow
+
+
+def test_a_result_that_was_kept_in_says_so_on_the_record_and_for_the_same_reasons_again(
+    ready: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meanwhile(monkeypatch, lambda: ready.order("suspend", "market", None, REGULATOR))
+    error = refusal(ready)
+    entry = ready.entries()[-1]
+    assert (entry["type"], entry["policy"]["decision"]) == ("query.failed", "deny")
+    assert decided_again(ready, entry).reasons == error.reasons == tuple(entry["reasons"])
+
+
+def test_a_query_that_fails_before_it_has_a_result_tells_no_second_decision(ready: World) -> None:
+    ready.adopt(caps=charter()["caps"] | {"per_query_rows_out": 4})
+    refusal(ready, OPEN, dataset=INDEX)
+    entry = ready.entries()[-1]
+    assert (entry["type"], entry["sealed"], "policy" in entry) == ("query.failed", {}, False)

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from sandbox import bootstrap
 from sandbox.core.errors import Conflict, NotFound, SandboxError, Tampered
 from sandbox.core.terms import Participant, ParticipantId, Role
 from sandbox.settings import Settings
 from tests import invariants
+from tests.forging import forge
 from tests.world import BUYER, INDEX, TRIPS, World
 
 
@@ -67,8 +67,7 @@ def test_a_volume_that_differs_from_the_log_is_not_told(
     try:
         world.query()
         assert world.exchange.counted_volume(dimension)[0].count == 1
-        with sa.create_engine(world.settings.database).begin() as connection:
-            connection.execute(sa.text(change))
+        forge(world.settings.database, change)
         with pytest.raises(Tampered) as refusal:
             world.exchange.counted_volume(dimension)
         assert refusal.value.code == "tampered.ledger"
@@ -93,20 +92,9 @@ def test_policies_are_activated_once_and_noted_when_they_change(world: World) ->
 
 def test_an_exchange_refuses_to_open_on_a_log_that_was_rewritten(world: World) -> None:
     world.exchange.close()
-    engine = sa.create_engine(world.settings.database)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP TRIGGER IF EXISTS log_entry_no_update"))
-        for name in (
-            connection.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars().all()
-        ):
-            connection.execute(sa.text(f'DROP TRIGGER "{name}"'))
-        connection.execute(sa.text("UPDATE log_entry SET leaf = X'00' WHERE idx = 0"))
-    engine.dispose()
+    forge(world.settings.database, "UPDATE log_entry SET leaf = X'00' WHERE idx = 0")
     with pytest.raises(Tampered):
         bootstrap.build(world.settings, world.clock)
-    engine = sa.create_engine(world.settings.database)
-    engine.dispose()
-    pytest.MonkeyPatch().undo()
     world.settings = Settings(home=world.folder / "fresh")
     bootstrap.init(world.settings, "Sàn thử", world.clock)
     world.exchange = bootstrap.build(world.settings, world.clock)

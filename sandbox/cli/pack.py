@@ -1,0 +1,152 @@
+"""The verbs of evidence: pack all that a query was decided by, and judge such a pack without the exchange."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sandbox.cli import say
+from sandbox.cli.bodies import new_file
+from sandbox.cli.verify import Trust, trust_options, worded
+from sandbox.core.errors import Invalid, Tampered
+
+if TYPE_CHECKING:
+    from sandbox.audit.evidence import Asked, PackVerdict
+
+EQUAL: Final = "equal"
+NOT_EQUAL: Final = "NOT EQUAL"
+UNKNOWN: Final = "not made again"
+_file = click.Path(path_type=Path, dir_okay=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A decision beside the one that the same policies make of the same question: ``outcome`` tells whether they agree.
+
+    ``reasons`` are those that stand in the log, ``again`` those given now; each is None where there is none to compare.
+    """
+
+    entry: str
+    kind: str
+    allow: bool
+    reasons: tuple[str, ...] | None
+    again: tuple[str, ...] | None
+    outcome: str
+    why: str = ""
+
+
+@click.command()
+@click.argument("query_id", metavar="QUERY")
+@click.option("--out", type=_file, required=True, help="The file to write (.zip); one that is there is not replaced.")
+@say.home_option
+def pack(query_id: str, out: Path, home: Path | None) -> None:
+    """Pack what QUERY was decided by, with all that its seals stand for: it is judged without the exchange."""
+    from sandbox.bootstrap import build
+    from sandbox.core.terms import Participant, Role
+
+    with build(say.settings_of(home)) as exchange, new_file(out) as file:
+        operator = Participant(exchange.house.exchange_id, "", frozenset({Role.OPERATOR}))
+        file.write(exchange.evidence(operator, query_id))
+    say.done(f"wrote {out}. Check it: sandbox verify pack {out} --vkey FILE")
+
+
+@click.command("pack")
+@click.argument("file", type=_file)
+@click.option("--log", "where", metavar="URL_OR_FOLDER", help="Compare it with what is published now, too.")
+@click.option("--quorum", help="Demand this witness or group of the policy instead of its quorum; or: none.")
+@trust_options
+@say.json_option
+def verify_pack(file: Path, trust: Trust, where: str | None, quorum: str | None, *, as_json: bool) -> None:
+    """Check the evidence pack in FILE, and make its decisions again by the policies in it."""
+    from sandbox.audit.evidence import verify_pack as verify
+    from sandbox.audit.source import open_source
+
+    with worded(trust), open_source(where) if where else nullcontext() as source:
+        verdict = verify(say.read_file(file), trust.policy, quorum=quorum, log=source)
+        decisions = [replayed(each) for each in verdict.decisions]
+    teller = "the log" if where else "the exchange"
+    _tell_as_json(verdict, decisions) if as_json else _tell(verdict, decisions, teller)
+    with worded(trust):
+        _require_equal(decisions)
+
+
+def _require_equal(decisions: Sequence["Replayed"]) -> None:
+    differing = [each.entry for each in decisions if each.outcome == NOT_EQUAL]
+    if differing:
+        raise Tampered(
+            "verify.mismatch",
+            f"The same policies decide otherwise on the same question than the log says in {', '.join(differing)}.",
+            hint="Keep the pack, and tell the regulator.",
+        )
+
+
+def replayed(asked: "Asked") -> Replayed:
+    """Make a decision of the log again, by the policies and the question that it names.
+
+    Raises:
+        Invalid: ``policy.invalid`` when the files are no policies.
+        Unavailable: the policies cannot be run here.
+    """
+    if asked.question is None or asked.policies is None:
+        why = "the question was erased or never put" if asked.question is None else "its policies are not in the pack"
+        return _compared(asked, None, UNKNOWN, why)
+    from sandbox.policy.bundle import Bundle
+    from sandbox.policy.embedded import Embedded
+
+    decision = Embedded(Bundle.of(asked.policies)).decide(_question(asked.question))
+    same = decision.allow == asked.allow and asked.reasons in {None, decision.reasons}
+    return _compared(asked, decision.reasons, EQUAL if same and decision.policy == asked.bundle else NOT_EQUAL)
+
+
+def _compared(asked: "Asked", again: tuple[str, ...] | None, outcome: str, why: str = "") -> Replayed:
+    return Replayed(asked.entry, asked.kind, asked.allow, asked.reasons, again, outcome, why)
+
+
+def _question(said: Mapping[str, Any]) -> Any:
+    from sandbox.core.canonical import canonical
+    from sandbox.policy.decision import Question
+
+    match said:
+        case {"subject": dict(), "action": {"name": str(action)}, "resource": dict(), "context": dict()}:
+            question = Question(said["subject"], action, said["resource"], said["context"])
+            if canonical(question.as_input()) == canonical(dict(said)):
+                return question
+    raise Invalid(
+        "policy.question", "What is sealed as the question is none that policies are asked.", hint="Tell the regulator."
+    )
+
+
+def _tell(verdict: "PackVerdict", decisions: list[Replayed], teller: str) -> None:
+    for name, receipt in verdict.receipts.items():
+        say.done(f"verified: {name} of {verdict.query}, entry {receipt.index}, {receipt.entry['type']}")
+    for entry, name in verdict.erased:
+        click.echo(f"erased, as {teller} tells: {name} of {entry}")
+    for absent in verdict.absent:
+        click.echo(f"not in the pack: {absent}")
+    for each in decisions:
+        click.echo(f"{each.outcome}: {each.entry} {each.kind} {_said(each)}{f' ({each.why})' if each.why else ''}")
+    if not decisions:
+        click.echo("no policy decided this query: it was refused before any was asked")
+
+
+def _said(each: Replayed) -> str:
+    if each.allow:
+        return "allow"
+    told = f"deny {', '.join(each.reasons or ())}"
+    return told if each.outcome != NOT_EQUAL else f"{told}; again: {', '.join(each.again or ()) or 'allow'}"
+
+
+def _tell_as_json(verdict: "PackVerdict", decisions: list[Replayed]) -> None:
+    document = {
+        "verified": all(each.outcome != NOT_EQUAL for each in decisions),
+        "query": verdict.query,
+        "entries": {name: {"index": each.index, "type": each.entry["type"]} for name, each in verdict.receipts.items()},
+        "erased": [{"entry": entry, "name": name} for entry, name in verdict.erased],
+        "absent": list(verdict.absent),
+        "decisions": [asdict(each) for each in decisions],
+    }
+    click.echo(json.dumps(document, ensure_ascii=False))
