@@ -121,9 +121,10 @@ def build(settings: Settings, clock: Clock | None = None) -> Exchange:
     _require_closed(home)
     exchange_key, log_key = read_key(home / EXCHANGE_KEY), read_key(home / LOG_KEY)
     engine = open_engine(database_url(settings))
-    database = _opened(engine, settings, log_key)
+    clock = clock or SystemClock()
+    database = _opened(engine, settings, log_key, clock)
     try:
-        return Exchange(_house(settings, clock or SystemClock(), database, exchange_key))
+        return Exchange(_house(settings, clock, database, exchange_key))
     except BaseException:
         database[0].close()
         raise
@@ -161,10 +162,10 @@ def open_record(settings: Settings, clock: Clock | None = None) -> Iterator[Reco
         engine.dispose()
 
 
-def _opened(engine: Engine, settings: Settings, log_key: SigningKey) -> tuple[Database, Log]:
+def _opened(engine: Engine, settings: Settings, log_key: SigningKey, clock: Clock) -> tuple[Database, Log]:
     try:
         migrate.require_current(engine)
-        log = Log(settings.origin, log_key)
+        log = Log(settings.origin, log_key, clock)
         start.require_sound(engine, settings.home / CHECKPOINT_FOLDER, log.verifier)
         log.load(engine)
         with start.snapshot(engine) as connection:

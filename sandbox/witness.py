@@ -1,5 +1,6 @@
 """The door of a witness: it cosigns what it has seen to continue, and nothing else (C2SP tlog-witness)."""
 
+from collections.abc import Callable
 from typing import Final
 
 import anyio
@@ -35,14 +36,19 @@ async def _body(request: Request) -> bytes | None:
         return None
 
 
-def create_witness(witness: Witness) -> Starlette:
-    """The application: ``POST /add-checkpoint``, and ``GET /vkey`` for the key to put into trust policies."""
+def create_witness(witness: Witness, alarm: Callable[[str], object] = lambda _: None) -> Starlette:
+    """The application: ``POST /add-checkpoint``, and ``GET /vkey`` for the key to put into trust policies.
+
+    ``alarm`` is told what a log has signed that is not known to continue what was cosigned.
+    """
 
     async def add_checkpoint(request: Request) -> Response:
         body = await _body(request)
         if body is None:
             return PlainTextResponse("The submission is too large, or came too slowly.\n", 400)
         answer = await run_in_threadpool(_answer, witness, body)
+        if answer.alarm:
+            alarm(answer.alarm)
         # as a header, for a text's media_type would get a charset, and the page has none for sizes
         return Response(answer.body, answer.status, {"Content-Type": answer.media})
 

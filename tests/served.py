@@ -1,6 +1,7 @@
 """A folder served over HTTP by a server that can be told to misbehave."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer other than the file's; ``cut`` closes the connection before all of it was sent."""
+    """An answer other than the file's; ``cut`` closes it before all of it was sent, ``pause`` holds up its body."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: bool = False
+    pause: float = 0
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ def serving(folder: Path) -> Iterator[Served]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
+            time.sleep(answer.pause)
             self.wfile.write(answer.body[: len(answer.body) // 2] if answer.cut else answer.body)
             self.close_connection = answer.cut
 

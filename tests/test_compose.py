@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.cli.witness import serve
 from sandbox.settings import Settings
 
 FILE: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "docker-compose.yml").read_text())
@@ -18,7 +19,7 @@ def test_every_setting_in_it_is_known() -> None:
     assert {*SERVICES["exchange"]["environment"]} <= known
 
 
-@pytest.mark.parametrize("name", ["exchange", "opa"])
+@pytest.mark.parametrize("name", ["exchange", "opa", "witness"])
 def test_what_meets_strangers_has_no_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
@@ -37,6 +38,15 @@ def test_only_the_exchange_is_reachable_and_only_on_loopback() -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES["exchange"]["ports"])
     assert FILE["networks"]["back"]["internal"] is True
     assert all(SERVICES[name]["networks"] == ["back"] for name in ("opa", "postgres"))
+
+
+def test_the_witness_meets_the_exchange_alone_and_its_command_is_the_program_s() -> None:
+    witness = SERVICES["witness"]
+    assert (witness["networks"], FILE["networks"]["watch"]["internal"]) == (["watch"], True)
+    assert [name for name, service in SERVICES.items() if "watch" in service["networks"]] == ["exchange", "witness"]
+    assert witness["profiles"] == ["witness"]  # an operator's own witness proves nothing: it is there to be tried
+    options = {word.partition("=")[0] for word in witness["command"] if word.startswith("--")}
+    assert options <= {option for each in serve.params for option in each.opts}
 
 
 def test_passwords_are_files() -> None:

@@ -1,4 +1,4 @@
-"""The evidence of a query, and the values behind seals, over HTTP: for the overseers, and on the record."""
+"""The evidence of a query, and the values behind seals, over HTTP: for the overseers."""
 
 import re
 from typing import Final

@@ -1,7 +1,6 @@
 """The charter, and the orders that stop trading and start it again, over HTTP."""
 
 from collections.abc import Collection
-from typing import Final
 
 from starlette.responses import Response
 
@@ -10,9 +9,7 @@ from sandbox.api.shapes import CharterView, OrderView, SuspensionView
 from sandbox.contracts.orders import Standing
 from sandbox.core.canonical import Json, parse
 from sandbox.core.errors import NotFound
-from sandbox.core.terms import Role
-
-_OVERSEERS: Final = frozenset({Role.REGULATOR, Role.OPERATOR})
+from sandbox.core.terms import OVERSEERS
 
 
 def get_charter(asked: Asked) -> Response:
@@ -36,7 +33,7 @@ def get_charter(asked: Asked) -> Response:
 def give_order(asked: Asked) -> Response:
     """Hand in a signed order; it is carried out at once, or refused on the record."""
     issuer = _issuer(parse(asked.body))
-    if asked.identity.id != issuer and not asked.identity.roles & _OVERSEERS:  # overseers co-sign, and hand in
+    if asked.identity.id != issuer and not asked.identity.roles & OVERSEERS:  # overseers co-sign, and hand in
         raise NotFound("order.foreign", "The order is not yours.", hint="Sign in as the one who gives it.")
     order = asked.exchange.order(asked.body, asked.identity)
     return answered(OrderView(order.id, order.act, order.kind, order.target, order.ends), 201)
@@ -50,7 +47,7 @@ def _issuer(envelope: dict[str, Json]) -> Json:
 def list_suspensions(asked: Asked) -> Response:
     """What is suspended or has an open incident: all of it for the overseers, for others what concerns them."""
     standing = asked.exchange.suspensions()
-    if not asked.identity.roles & _OVERSEERS:
+    if not asked.identity.roles & OVERSEERS:
         own = {asked.identity.id, *(row.id for row in asked.exchange.agreements(asked.identity.id))}
         standing = [each for each in standing if _concerns(each, own)]
     return answered([SuspensionView(each.id, each.act, each.kind, each.target, each.reason) for each in standing])

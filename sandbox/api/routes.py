@@ -27,7 +27,7 @@ from sandbox.api.shapes import (
     volume_view,
 )
 from sandbox.core.errors import Invalid, NotFound
-from sandbox.core.terms import Role
+from sandbox.core.terms import OVERSEERS
 from sandbox.exchange.case import QueryRequest
 from sandbox.exchange.query import Result
 
@@ -143,7 +143,7 @@ def get_volume(asked: Asked) -> Response:
         return answered(VolumeAnswer(volume_view(asked.exchange.volume())))
     if by not in DIMENSIONS:
         raise Invalid("request.malformed", f"No volume by {by[:40]!r}.", hint="By: " + ", ".join(DIMENSIONS))
-    if by == "buyer" and not asked.identity.roles & {Role.REGULATOR, Role.OPERATOR}:
+    if by == "buyer" and not asked.identity.roles & OVERSEERS:
         raise NotFound("not_found", "The volume by buyer is for the regulator and the operator.")
     parts = {name: volume_view(part) for name, part in asked.exchange.volume_by(by).items()}
     return answered(VolumeAnswer(volume_view(asked.exchange.volume()), parts))

@@ -15,8 +15,8 @@ from typing import Any, Final, NoReturn, TypeGuard
 import orjson
 
 from sandbox.audit.events import SALT_BYTES, EventType, read_entry, seal
+from sandbox.audit.outcomes import mismatch
 from sandbox.audit.published import Published
-from sandbox.audit.replay import mismatch
 from sandbox.core.errors import Invalid, SandboxError
 from sandbox.core.keys import b64url, from_b64url
 
@@ -163,7 +163,7 @@ def require_erasures(by: int, gone: Sequence[tuple[str, str]], leaf: bytes) -> N
     """
     entry = read_entry(leaf)
     names = entry.get("names")
-    said = {(entry.get("entry"), name) for name in names} if isinstance(names, list) else set()
+    said = [(entry.get("entry"), name) for name in names] if isinstance(names, list) else []
     for each in gone:
         if entry["type"] != EventType.BODY_ERASED or each not in said:
             mismatch(f"Entry {by} does not say that {each[1]!r} of {each[0]} was erased.")

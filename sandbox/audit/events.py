@@ -59,8 +59,7 @@ def seal(name: str, salt: bytes, content: bytes) -> str:
     """
     if len(salt) != SALT_BYTES or "\0" in name:
         raise Invalid("seal.malformed", f"A seal takes a salt of {SALT_BYTES} bytes and a name without a zero byte.")
-    sealed = b"\0".join((b"sandbox/sealed/v1", name.encode(), salt + content))
-    return b64url(hashlib.sha256(sealed).digest())
+    return b64url(hashlib.sha256(b"sandbox/sealed/v1\0" + name.encode() + b"\0" + salt + content).digest())
 
 
 def entry_leaf(

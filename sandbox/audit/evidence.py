@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from sandbox.audit.disclosure import read_disclosure, require_erasures
 from sandbox.audit.events import EventType
+from sandbox.audit.outcomes import mismatch
 from sandbox.audit.pack import unpacked
 from sandbox.audit.published import Published
 from sandbox.audit.quorum import TrustPolicy
-from sandbox.audit.replay import mismatch
-from sandbox.audit.source import Source
+from sandbox.audit.source import Source, Steady
 from sandbox.audit.verify import ReceiptVerdict, verify_receipt
 from sandbox.core.canonical import Json, canonical, digest, digest_of
 from sandbox.core.signing import unverified
@@ -77,9 +77,11 @@ def verify_pack(
     """
     # (1) Does the archive hold what its manifest says?
     query, files = unpacked(content)
+    log = None if log is None else Steady(log)  # a server may show each receipt the history that it is of
     left = dict(files)
     # (2) Does the log vouch for the decision and its outcome?
     receipts = dict(_receipts(query, left, lambda text: verify_receipt(text, trust, quorum=quorum, log=log)))
+    _require_in_order(receipts)
     # (3) Is every sealed value shown, or said to be erased?
     told = [_erased(name, verdict, left) for name, verdict in receipts.items()]
     if log is not None:
@@ -87,6 +89,8 @@ def verify_pack(
     # (4) Are charter, agreements and datasets those that the entries name?
     decision = receipts[DECISION]
     absent = [*_documents(named_by(decision.entry, decision.revealed.get(QUESTION)), left)]
+    if OUTCOME not in receipts and decision.entry["type"] == EventType.QUERY_AUTHORIZED:
+        absent.append("the outcome (it may have come since, or was left out)")
     # (5) Are the policies those that decided, and is nothing beside?
     decisions = tuple(_asked(verdict, left) for verdict in receipts.values() if "policy" in verdict.entry)
     for bundle in {each.bundle for each in decisions}:
@@ -111,6 +115,12 @@ def _receipts(
             if verdict.entry["type"] not in kinds or verdict.entry.get("query") != query:
                 mismatch(f"The receipt of the {name} is not of {query[:40]}.")
             yield name, verdict
+
+
+def _require_in_order(receipts: Mapping[str, ReceiptVerdict]) -> None:
+    places = [each.index for each in receipts.values()]
+    if places != sorted(set(places)):
+        mismatch("The outcome stands in the log before the decision.")
 
 
 def _erased(name: str, verdict: ReceiptVerdict, left: dict[str, bytes]) -> Mapping[int, list[tuple[str, str]]]:
@@ -178,7 +188,7 @@ def _offer(agreement: str, prev: str, left: dict[str, bytes]) -> Iterator[str]:
 def _dataset(version: str, left: dict[str, bytes]) -> Iterator[str]:
     folder = folder_of("datasets", version)
     manifest = _taken_document(left, f"{folder}manifest.json", "manifest", version)
-    descriptor = left.pop(f"{folder}descriptor.json", None)
+    descriptor = left.pop(f"{folder}descriptor.json", None) if manifest else None  # alone nothing vouches for it
     if manifest is None or descriptor is None:
         yield f"the dataset version {version}"
     elif manifest.get("descriptor") != digest(descriptor):
@@ -219,10 +229,17 @@ def _asked(verdict: ReceiptVerdict, files: Mapping[str, bytes]) -> Asked:
     policies = _taken(dict(files), folder_of("policies", bundle))
     if policies and bundle_digest(policies) != bundle:
         mismatch(f"The policies are not those that decided in entry {entry['id']}.")
-    reasons = None if allow else tuple(entry.get("reasons", ()))
+    reasons = None if allow else _reasons(entry)
     question = verdict.revealed.get(QUESTION)
     asked = question if isinstance(question, dict) else None
     return Asked(entry["id"], entry["type"], bundle, allow, reasons, asked, policies or None)
+
+
+def _reasons(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    reasons = entry.get("reasons", [])
+    if not isinstance(reasons, list) or not all(isinstance(each, str) for each in reasons):
+        mismatch(f"Entry {entry['id']} does not name the rules that refused.")
+    return tuple(reasons)
 
 
 def bundle_digest(files: Mapping[str, bytes]) -> str:

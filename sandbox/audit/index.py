@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sandbox.audit import store
-from sandbox.audit.events import EventType, read_entry, seal
+from sandbox.audit.bodies import Kept, require_sealed
+from sandbox.audit.events import EventType, read_entry
 from sandbox.audit.named import SEALED, Term, terms_of
 from sandbox.audit.store import log_body, log_entry
 from sandbox.core.clock import day_of, instant_of
 from sandbox.core.database import BigId, Database, Transaction, metadata
-from sandbox.core.errors import Tampered
 from sandbox.core.statements import Statement
 
 log_term: Final = sa.Table(  # kind and value of what an entry names; terms from sealed bodies are erased with them
@@ -144,7 +144,7 @@ def _found(connection: Connection, start: int, stop: int) -> _Stretch:
     day = connection.scalar(_DAY_BEFORE.limit(1), bounds)
     for idx, name, leaf in connection.execute(_LEAVES, bounds).all():
         entry = read_entry(leaf)
-        terms = terms_of(entry, leaf, _proven(entry, idx, bodies.get(name, {})))
+        terms = terms_of(entry, leaf, _proven(entry, bodies.get(name, {})))
         if "query" in entry:
             terms |= _inherited(connection, entry, terms, traded)
         if (today := day_of(instant_of(entry["ts"])).isoformat()) != day:
@@ -154,14 +154,9 @@ def _found(connection: Connection, start: int, stop: int) -> _Stretch:
     return _Stretch(start, stop, rows, sum(map(len, bodies.values())))
 
 
-def _proven(entry: Mapping[str, Any], idx: int, kept: Mapping[str, tuple[bytes, bytes]]) -> dict[str, Any]:
+def _proven(entry: Mapping[str, Any], kept: Kept) -> dict[str, Any]:
     """The kept values, each of them what the entry seals under its name."""
-    for name, (salt, value) in kept.items():
-        if seal(name, salt, value) != entry["sealed"].get(name):
-            raise Tampered(
-                "tampered.body", f"A stored body of entry {idx} is not the one that the log commits to.",
-                hint="Stop trading, keep everything as it is, and tell the regulator.",
-            )  # fmt: skip
+    require_sealed(entry, kept)
     return {name: orjson.loads(value) for name, (_, value) in kept.items()}
 
 

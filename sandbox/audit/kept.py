@@ -108,10 +108,10 @@ def _checkpoint(note: bytes) -> Checkpoint:
 
 
 def _says_more(note: bytes, before: bytes) -> bool:
-    """Whether it is of more entries, or has more signatures: a cosignature once seen is not given up."""
+    """Whether it is of more entries, or has signatures beside all of the old: one once seen is not given up."""
     (new, signatures), (old, already) = (unverified(each) for each in (note, before))
     grown = read_checkpoint(new).size - read_checkpoint(old).size
-    return grown > 0 or (grown == 0 and len(signatures) > len(already))
+    return grown > 0 or (grown == 0 and {*signatures} > {*already})
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -28,9 +28,10 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
 """What can be searched for, and the kinds of terms that answer. Whoever an entry names is a term in one kind only:
 its ``owner`` (the one organisation whose act or affair it is), a further ``actor``, or a ``party`` to it."""
 
-_OWNERS: Final = ("actor", "participant", "buyer")
+OWNERS: Final = ("actor", "participant", "buyer")
+"""The sealed members that say whose an entry is; the first that is there does."""
 _DIGESTS: Final = ("document", "manifest")
-SEALED: Final = (*_OWNERS, "signed_by", "to", "identity", "signers", "target", *_DIGESTS, "result")
+SEALED: Final = (*OWNERS, "signed_by", "to", "identity", "signers", "target", *_DIGESTS, "result")
 """The sealed members that are looked into; what was asked, paid with or delivered is not searched for."""
 _DIGEST: Final = re.compile(rb'"(sha256:[0-9a-f]{64})"')
 _NAMES: Final = frozenset({"type", "code", "dataset", "agreement", "query", "entry"})
@@ -81,7 +82,7 @@ def _sealed_terms(entry: Mapping[str, Any], revealed: Mapping[str, Any]) -> Iter
 
 def _people(entry: Mapping[str, Any], revealed: Mapping[str, Any]) -> dict[object, str]:
     """Who is named behind seals, each in the strongest kind."""
-    owners = [revealed[each] for each in _OWNERS if each in revealed]
+    owners = [revealed[each] for each in OWNERS if each in revealed]
     signers = [_members(each).get("participant") for each in _list(revealed.get("signers"))]
     named = [(OWNER, owners[:1]), (ACTOR, [*owners, revealed.get("to"), *_list(revealed.get("signed_by"))])]
     named += [(PARTY, [*signers, _members(revealed.get("identity")).get("participant")])]

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 
 from sandbox.audit.merkle import HASH_BYTES
-from sandbox.core.errors import Invalid, Tampered
+from sandbox.audit.outcomes import unsigned
+from sandbox.core.errors import Invalid
 from sandbox.core.keys import ED25519, ML_DSA_44, SigningKey, VerifyKey
 
 ED25519_NOTE: Final = 1
@@ -37,7 +38,7 @@ _LINE: Final = re.compile(r"— ([^\s+]+) (\S+)")
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _LONGEST_NAME: Final = 255
-_MOST_SIGNATURES: Final = 64
+MOST_SIGNATURES: Final = 64
 _MOST_BYTES: Final = 1_000_000
 
 
@@ -61,21 +62,8 @@ def _refuse(what: str) -> NoReturn:
     raise Invalid("note.malformed", what, hint="Fetch the checkpoint again, unaltered.")
 
 
-def mismatch(what: str) -> NoReturn:
-    """Say that signatures and checkpoint do not fit.
-
-    Raises:
-        Tampered: ``verify.mismatch``.
-    """
-    raise Tampered(
-        "verify.mismatch",
-        what,
-        hint="Fetch it again, and compare the key by another way; if it stays so, keep it and tell the regulator.",
-    )
-
-
-def _refuse_vkey(what: str) -> NoReturn:
-    raise Invalid("vkey.malformed", what, hint="Copy the whole line: NAME+8 HEXADECIMAL DIGITS+BASE64.")
+def _refuse_vkey(what: str, hint: str = "Copy the whole line: NAME+8 HEXADECIMAL DIGITS+BASE64.") -> NoReturn:
+    raise Invalid("vkey.malformed", what, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +189,8 @@ def cosigner(name: str, key: VerifyKey) -> Verifier:
         Invalid: ``vkey.malformed`` for a name that can name no key, ``key.unsupported``.
     """
     if not _NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
-        _refuse_vkey(f"{name[:40]!r} cannot name a witness's key.")
+        hint = f"A name has no space and no plus, and at most {_LONGEST_NAME} bytes, such as regulator.example.vn/w1."
+        _refuse_vkey(f"{name[:40]!r} cannot name a witness's key.", hint)
     return Verifier(name, _KINDS.get(key.alg, ED25519_COSIGNATURE), key)
 
 
@@ -219,8 +208,8 @@ def unverified(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:
     if not gap or not tail.endswith("\n") or _CONTROL.search(content):
         _refuse("This is not a signed note.")
     lines = tail[:-1].split("\n")
-    if len(lines) > _MOST_SIGNATURES:
-        _refuse(f"The note has more than {_MOST_SIGNATURES} signatures.")
+    if len(lines) > MOST_SIGNATURES:
+        _refuse(f"The note has more than {MOST_SIGNATURES} signatures.")
     return head + "\n", [_signature(line) for line in lines]
 
 
@@ -245,7 +234,7 @@ def judged(note: bytes, known: Iterable[Verifier]) -> tuple[str, dict[str, list[
     for verifier in known:
         ours = [blob[4:] for name, blob in signatures if name == verifier.name and blob[:4] == verifier.id]
         if not all(verifier.verifies(signature, text) for signature in ours):
-            mismatch(f"A signature of {verifier.name} does not match the checkpoint.")
+            unsigned(f"A signature of {verifier.name} does not match the checkpoint.")
         good[verifier.identity] = ours
     return text, good
 
@@ -260,7 +249,7 @@ def open_note(note: bytes, *required: Verifier) -> str:
     text, good = judged(note, required)
     for verifier in required:
         if not good[verifier.identity]:
-            mismatch(f"The checkpoint is not signed by {verifier.name} with the key given.")
+            unsigned(f"The checkpoint is not signed by {verifier.name} with the key given.")
     return text
 
 
@@ -307,5 +296,5 @@ def open_checkpoint(note: bytes, log: Verifier, *witnesses: Verifier) -> Checkpo
     """
     checkpoint = read_checkpoint(open_note(note, log, *witnesses))
     if checkpoint.origin != log.name:
-        mismatch(f"The checkpoint is of another log than {log.name}.")
+        unsigned(f"The checkpoint is of another log than {log.name}.")
     return checkpoint

@@ -17,7 +17,7 @@ equal bytes, and no archive unfolds to more than it is.
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
 from sandbox.core.canonical import Json, canonical, digest, parse
@@ -31,6 +31,11 @@ _TIME: Final = (1980, 1, 1, 0, 0, 0)
 _UNIX: Final = 3
 _PLAIN: Final = 0o100_644 << 16
 _ENCRYPTED: Final = 0x1
+_SIZE_BEHIND: Final = 0x8
+_HEADER: Final = 30
+_LISTED: Final = 46
+_END: Final = 22
+"""Bytes of a zip's records beside names and contents: before each file, for each in the listing, at the end."""
 _FOREIGN: Final = re.compile(r"[\\:]|(?:^|/)\.{0,2}(?:/|$)")
 """What no path of a pack has: a backslash, a drive, a part that is empty or leads upwards."""
 _LONGEST_PATH: Final = 200
@@ -87,7 +92,21 @@ def _files(archive: zipfile.ZipFile) -> dict[str, bytes]:
         if member.filename in files:  # two readers would see two files
             _refuse(f"it holds {member.filename} twice")
         files[member.filename] = archive.read(member)
+    _require_nothing_else(archive, members)
     return files
+
+
+def _require_nothing_else(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> None:
+    """That all bytes belong to the files: before, between or behind them another reader might find other ones."""
+    end = 0
+    for member in sorted(members, key=lambda each: each.header_offset):
+        at, end = end, end + _HEADER + len(member.filename.encode()) + member.file_size
+        if member.header_offset != at or member.flag_bits & _SIZE_BEHIND or member.extra or member.comment:
+            _refuse(f"something else stands before or in {member.filename}")
+    listing = sum(_LISTED + len(member.filename.encode()) for member in members)
+    stream = archive.fp
+    if archive.comment or archive.start_dir != end or stream is None or stream.seek(0, 2) != end + listing + _END:
+        _refuse("something else stands behind its files")
 
 
 def _require_plain(member: zipfile.ZipInfo) -> None:

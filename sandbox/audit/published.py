@@ -6,11 +6,10 @@ from typing import Final
 from sandbox.audit.layout import WIDTH, node_of, split, tiles_of
 from sandbox.audit.merkle import complete_root, consistency_proof, range_root, verify_consistency
 from sandbox.audit.note import Checkpoint
-from sandbox.audit.quorum import NONE, TrustPolicy
-from sandbox.audit.replay import Exported, leaf_hashes, mismatch
+from sandbox.audit.outcomes import Forked, mismatch, uncovered
+from sandbox.audit.quorum import NONE, TrustPolicy, trusted
+from sandbox.audit.replay import Exported, leaf_hashes
 from sandbox.audit.source import Source
-from sandbox.audit.verify import Forked, trusted
-from sandbox.core.errors import NotCovered
 
 
 class Published:
@@ -45,9 +44,8 @@ class Published:
         if old.origin != new.origin:
             mismatch(f"It was made from {old.origin[:80]}, this log is {new.origin[:80]}.")
         if old.size > new.size:
-            raise _uncovered(old.size - 1, new)
-        steps = consistency_proof(old.size, new.size, node_of(new.size, self._exported.tile))
-        if not verify_consistency(old.size, new.size, steps, old.root, new.root):
+            raise uncovered(old.size - 1, new.size)
+        if root_at(self._exported, old.size, new) != old.root:
             raise Forked(f"The first {old.size} entries are not those that it was made from.", note, self._note)
         return old
 
@@ -60,7 +58,7 @@ class Published:
             Unavailable: ``verify.missing``, ``verify.unreachable``.
         """
         if stop > self.checkpoint.size:
-            raise _uncovered(stop - 1, self.checkpoint)
+            raise uncovered(stop - 1, self.checkpoint.size)
         for n in range(first // WIDTH, -(-stop // WIDTH)):
             leaves = self._exported.leaves(n, min(WIDTH, self.checkpoint.size - n * WIDTH))
             if _root(split(leaf_hashes(leaves))) != self._roots[n]:
@@ -85,17 +83,25 @@ class Published:
         return roots
 
 
+def root_at(exported: Exported, size: int, new: Checkpoint) -> bytes:
+    """The root that the first ``size`` entries have under a newer checkpoint, from a few tiles alone.
+
+    They are proven first: whoever holds an older checkpoint against this root must not take a damaged file for a fork.
+
+    Raises:
+        Tampered: ``verify.mismatch``.
+        Unavailable: ``verify.missing``, ``verify.unreachable``.
+    """
+    node = node_of(new.size, exported.tile)
+    root = range_root(0, size, node)
+    if not verify_consistency(size, new.size, consistency_proof(size, new.size, node), root, new.root):
+        mismatch("The tiles do not have the root that the checkpoint states.")
+    return root
+
+
 def _root(hashes: Sequence[bytes]) -> bytes:
     """The root over nodes of one height of which the last alone may be of an incomplete subtree.
 
     RFC 6962 cuts at powers of two, so a tree of bundles is cut as the tree of their entries.
     """
     return range_root(0, len(hashes), lambda height, at: complete_root(hashes[at << height : (at + 1) << height]))
-
-
-def _uncovered(index: int, new: Checkpoint) -> NotCovered:
-    return NotCovered(
-        "verify.uncovered",
-        f"It tells of entry {index}, and entries 0 to {new.size - 1} are published.",
-        hint="Verify again in a minute, when the log has been published that far.",
-    )

@@ -22,11 +22,11 @@ from sandbox.audit.note import (
     Checkpoint,
     Verifier,
     judged,
-    mismatch,
     read_checkpoint,
     read_vkey,
     time_of,
 )
+from sandbox.audit.outcomes import unsigned
 from sandbox.core.errors import Invalid, NotCovered
 
 NONE: Final = "none"
@@ -151,9 +151,9 @@ class TrustPolicy:
         signers = [log for log in self.logs if good[log.identity]]
         if not signers:
             names = " or ".join(log.name for log in self.logs)
-            mismatch(f"The checkpoint is not signed by {names} with the key given.")
+            unsigned(f"The checkpoint is not signed by {names} with the key given.")
         if checkpoint.origin not in {log.name for log in signers}:
-            mismatch(f"The checkpoint is of another log than {signers[0].name}.")
+            unsigned(f"The checkpoint is of another log than {signers[0].name}.")
         return checkpoint
 
     def _satisfied(self, cosigned: Iterable[str]) -> set[str]:
@@ -174,6 +174,11 @@ def _fit(verifier: Verifier, kinds: frozenset[int], whose: str) -> Verifier:
         expected = " or ".join(f"{kind:02x}" for kind in sorted(kinds))
         _refuse(f"{whose} is of kind {verifier.kind:02x}, expected {expected}.")
     return verifier
+
+
+def trusted(trust: str | TrustPolicy) -> TrustPolicy:
+    """A vkey as a policy that trusts this one log, without witnesses."""
+    return TrustPolicy.of_vkey(trust) if isinstance(trust, str) else trust
 
 
 class _Draft:

@@ -15,17 +15,19 @@ from sqlalchemy.engine import Engine
 
 from sandbox.audit import store
 from sandbox.audit.events import EventType, read_entry
-from sandbox.audit.layout import WIDTH, bundle_path, tiles_of, unbundle
+from sandbox.audit.layout import WIDTH, tiles_of
 from sandbox.audit.log import Log
 from sandbox.audit.merkle import leaf_hash
 from sandbox.audit.note import Checkpoint, Verifier, b64, open_checkpoint, unverified
+from sandbox.audit.replay import Exported
+from sandbox.audit.source import Folder
 from sandbox.audit.start import require_whole, snapshot
 from sandbox.audit.store import Head
 from sandbox.audit.tiles import FORK, checkpoint_in, published
 from sandbox.audit.tree import Tree
 from sandbox.core.clock import Clock, new_id
 from sandbox.core.database import Database, Transaction
-from sandbox.core.errors import Conflict, Invalid, NotFound, Tampered
+from sandbox.core.errors import Conflict, Invalid, NotFound, Tampered, Unavailable
 from sandbox.core.terms import EntryId
 
 _AGAIN: Final[Mapping[str, str]] = {EventType.CHARTER_ADOPTED: "digest", EventType.ORDER_GIVEN: "order"}
@@ -125,23 +127,16 @@ class _Seen:
 
 def _bundles(directory: Path, size: int, done: int = 0) -> Iterator[tuple[int, list[bytes]]]:
     """Each bundle with the index of its first entry, from that on in which the entry ``done`` stands."""
+    files = Exported(Folder(directory))
     for n, width in tiles_of(size, 0, done):
-        yield n * WIDTH, _bundle(directory, n, width)
+        yield n * WIDTH, _bundle(files, n, width)
 
 
-def _bundle(directory: Path, n: int, width: int) -> list[bytes]:
-    for stored in (width, WIDTH):  # a partial one may be dropped once the full one is there
-        name = bundle_path(n, stored)
-        try:
-            leaves = unbundle((directory / name).read_bytes())
-        except OSError:
-            continue
-        except Invalid:
-            raise _damaged(f"The published file {name} is cut off.") from None
-        if len(leaves) != stored:
-            raise _damaged(f"The published file {name} holds {len(leaves)} entries, expected {stored}.")
-        return leaves[:width]
-    raise _damaged(f"The published file {bundle_path(n, width)} is missing.")
+def _bundle(files: Exported, n: int, width: int) -> list[bytes]:
+    try:
+        return files.leaves(n, width)
+    except (Tampered, Unavailable) as error:
+        raise _damaged(f"Of the published log: {error.message}") from None
 
 
 def restore(tx: Transaction, directory: Path, found: Missing, at: datetime) -> None:

@@ -17,6 +17,7 @@ from sandbox.audit.layout import (
 )
 from sandbox.audit.merkle import EMPTY_ROOT, HASH_BYTES
 from sandbox.audit.note import Checkpoint
+from sandbox.audit.outcomes import mismatch
 from sandbox.audit.source import Source
 from sandbox.audit.tree import reopened
 from sandbox.core.errors import Invalid, Tampered, Unavailable
@@ -24,19 +25,6 @@ from sandbox.core.errors import Invalid, Tampered, Unavailable
 # a copy of a begun hash is quicker than a new one, and a million entries take two million of them
 _LEAF: Final = hashlib.sha256(b"\0")
 _NODE: Final = hashlib.sha256(b"\1")
-
-
-def mismatch(what: str) -> NoReturn:
-    """Refuse a log or receipt.
-
-    Raises:
-        Tampered: ``verify.mismatch``.
-    """
-    raise Tampered(
-        "verify.mismatch",
-        what,
-        hint="Fetch it again; if it stays so, keep it with your checkpoints and tell the regulator.",
-    )
 
 
 def leaf_hashes(leaves: Iterable[bytes]) -> bytes:
@@ -77,7 +65,7 @@ class Exported:
             raise Unavailable(
                 "verify.missing",
                 "There is no file checkpoint: no log is published here.",
-                hint="Check folder or address.",
+                hint="Check folder or address; an exchange serves its log under /log.",
             )
         return content
 

@@ -5,13 +5,18 @@ there. What they are worth, :mod:`sandbox.audit.replay` decides.
 """
 
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, Self
+
+from anyio import fail_after, to_thread
+from anyio.from_thread import start_blocking_portal
 
 from sandbox.audit.layout import CHECKPOINT, LARGEST_LEAF, WIDTH
 from sandbox.audit.merkle import HASH_BYTES
@@ -30,6 +35,7 @@ _SECONDS_PER_FILE: Final = 300.0
 _TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _GONE: Final = frozenset({404, 410})
 _OK: Final = 200
+_COPY: Final = "Copy the log again, its files alone."
 
 
 class Source(Protocol):
@@ -63,7 +69,7 @@ def open_source(where: Path | str) -> "Folder | Http":
     Raises:
         Invalid: ``verify.address`` for an address that is none.
     """
-    if isinstance(where, str) and where.startswith(("http://", "https://")):
+    if isinstance(where, str) and "://" in where:
         return Http(where)
     return Folder(Path(where))
 
@@ -81,6 +87,10 @@ def _too_long(path: str) -> NoReturn:
     )
 
 
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 class Folder:
     """A log that was exported or copied to a folder."""
 
@@ -91,9 +101,12 @@ class Folder:
         """See :class:`Source`."""
         most = most_bytes(path)
         try:
-            with (self._folder / path).open("rb") as file:
-                # one byte more than it says: it may be written to, or be no plain file
-                content = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
+            # whoever made the folder may have put a pipe there, which nobody would ever write to
+            with open(self._folder / path, "rb", opener=_at_once) as file:
+                said = os.fstat(file.fileno())
+                if not stat.S_ISREG(said.st_mode):
+                    raise Unavailable("verify.unreachable", f"{path} is no plain file.", hint=_COPY)
+                content = file.read(min(said.st_size, most) + 1)  # one byte more: it may grow meanwhile
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError as error:
@@ -129,7 +142,7 @@ class Http:
     def __init__(
         self,
         url: str,
-        transport: "httpx2.BaseTransport | None" = None,
+        transport: "httpx2.AsyncBaseTransport | None" = None,
         sleep: Callable[[float], object] = time.sleep,
         seconds: float = _SECONDS_PER_FILE,
     ) -> None:
@@ -139,7 +152,7 @@ class Http:
             url: where the log is served, such as ``https://san.example.vn/log``.
             transport: something else than a network, for tests.
             sleep: waits between tries.
-            seconds: a file that takes longer is given up.
+            seconds: a file that takes longer, head and body together, is given up.
 
         Raises:
             Invalid: ``verify.address``.
@@ -151,26 +164,30 @@ class Http:
             at = httpx2.URL(self._base)
         except httpx2.InvalidURL:
             at = httpx2.URL("")
-        if not at.host or at.query or at.fragment or at.userinfo:
+        if at.scheme not in {"http", "https"} or not at.host or at.query or at.fragment or at.userinfo:
             raise Invalid("verify.address", "This is not the address of a log.", hint="Give https://HOST/log.")
-        self._http = httpx2.Client(
+        self._http = httpx2.AsyncClient(
             headers={"Accept-Encoding": "identity"},
             timeout=_SECONDS_BETWEEN_BYTES,
             transport=transport,
             trust_env=False,
             follow_redirects=False,
         )
-        self._threads = ThreadPoolExecutor(_AHEAD, "log-reader")
+        self._loop = start_blocking_portal()  # only what waits in a loop can be given up wherever it stands
+        self._portal = self._loop.__enter__()
 
     def read(self, path: str) -> bytes | None:
         """See :class:`Source`."""
+        return self._portal.call(self._read, path)
+
+    async def _read(self, path: str) -> bytes | None:
         for pause in (*_PAUSES, None):
-            content, why = self._fetched(path)
+            content, why = await self._fetched(path)
             if not why:
                 return content
             if pause is None:
                 break
-            self._sleep(pause)
+            await to_thread.run_sync(self._sleep, pause)
         raise Unavailable(
             "verify.unreachable", f"{path} could not be fetched: {why}.", hint="Check the address and try again later."
         )
@@ -180,7 +197,7 @@ class Http:
         under_way: deque[Future[bytes | None]] = deque()
         try:
             for path in paths:
-                under_way.append(self._threads.submit(self.read, path))
+                under_way.append(self._portal.start_task_soon(self._read, path))
                 if len(under_way) >= _AHEAD:
                     yield under_way.popleft().result()
             while under_way:
@@ -195,8 +212,9 @@ class Http:
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._threads.shutdown(cancel_futures=True)
-        self._http.close()
+        self._portal.call(self._http.aclose)
+        self._portal.call(self._portal.stop, True)  # what is under way is given up
+        self._loop.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
         return self
@@ -204,22 +222,27 @@ class Http:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _fetched(self, path: str) -> tuple[bytes | None, str]:
+    async def _fetched(self, path: str) -> tuple[bytes | None, str]:
         """The file, or why trying again may help."""
         import httpx2  # noqa: PLC0415
 
         try:
-            with self._http.stream("GET", f"{self._base}/{path}") as answer:
-                if answer.status_code in _GONE:
-                    return None, ""
-                if answer.status_code in _TRY_AGAIN:
-                    return None, f"the address answered {answer.status_code}"
-                self._require_plain(path, answer)
-                return self._body(path, answer)
-        except httpx2.TimeoutException:
+            # from the first byte on: a head that drips, or is announced for ever, would never end else
+            with fail_after(self._seconds):
+                return await self._answered(path)
+        except (TimeoutError, httpx2.TimeoutException):
             return None, "the address does not answer in time"
         except httpx2.HTTPError:
             return None, "the address does not answer"
+
+    async def _answered(self, path: str) -> tuple[bytes | None, str]:
+        async with self._http.stream("GET", f"{self._base}/{path}") as answer:
+            if answer.status_code in _GONE:
+                return None, ""
+            if answer.status_code in _TRY_AGAIN:
+                return None, f"the address answered {answer.status_code}"
+            self._require_plain(path, answer)
+            return await _body(path, answer), ""
 
     @staticmethod
     def _require_plain(path: str, answer: "httpx2.Response") -> None:
@@ -235,14 +258,41 @@ class Http:
             hint="Give the address at which the log itself is served.",
         )
 
-    def _body(self, path: str, answer: "httpx2.Response") -> tuple[bytes | None, str]:
-        most, end = most_bytes(path), time.monotonic() + self._seconds
-        parts, size = [], 0
-        for part in answer.iter_raw():
-            parts.append(part)
-            size += len(part)
-            if size > most:
-                _too_long(path)
-            if time.monotonic() > end:
-                return None, "the address does not answer in time"
-        return b"".join(parts), ""
+
+async def _body(path: str, answer: "httpx2.Response") -> bytes:
+    most, content = most_bytes(path), bytearray()
+    async for part in answer.aiter_raw():
+        content += part
+        if len(content) > most:
+            _too_long(path)
+    return bytes(content)
+
+
+class Steady:
+    """Another source, whose checkpoint is read once: all that is held against it is held against one history."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._checkpoint = lru_cache(maxsize=1)(source.read)
+
+    def read(self, path: str) -> bytes | None:
+        """See :class:`Source`."""
+        return self._checkpoint(path) if path == CHECKPOINT else self._source.read(path)
+
+    def read_all(self, paths: Iterable[str]) -> Iterator[bytes | None]:
+        """See :class:`Source`."""
+        return self._source.read_all(paths)
+
+    def names(self, folder: str) -> frozenset[str]:
+        """See :class:`Source`."""
+        return self._source.names(folder)
+
+    def close(self) -> None:
+        """See :class:`Source`."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

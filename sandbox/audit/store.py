@@ -62,9 +62,11 @@ ADD_BODY: Final = Statement(log_body.insert(), taken=_taken)
 """What the writer inserts; rows give the table's columns in their order."""
 
 # built once: every commit and every query ask for the head, and building the statements takes longer than running them
-_LAST: Final = sa.select(sa.func.max(log_entry.c.idx))
 _NEWEST: Final = Statement(  # one statement, so one snapshot: on PostgreSQL a neighbour may commit between two
-    sa.text("SELECT (SELECT max(idx) FROM log_entry), size, root, note FROM log_head ORDER BY size DESC LIMIT 1")
+    sa.text(
+        "SELECT (SELECT max(idx) FROM log_entry), size, root, note FROM (SELECT 1 AS one) AS always "
+        "LEFT JOIN (SELECT size, root, note FROM log_head ORDER BY size DESC LIMIT 1) AS newest ON one = 1"
+    )
 )
 _HEAD_AT: Final = sa.select(log_head.c.size, log_head.c.root, log_head.c.note).where(
     log_head.c.size == sa.bindparam("at_size")
@@ -125,9 +127,8 @@ def newest_head(connection: Connection) -> Head:
     Raises:
         Tampered: ``tampered.log`` when entries and heads end at different places.
     """
-    row = _NEWEST.first(connection)
-    last, size, root, note = row or (connection.scalar(_LAST), 0, EMPTY_ROOT, b"")
-    head = Head(size, root, note)
+    last, size, root, note = _NEWEST.first(connection) or (None, None, None, None)
+    head = Head(0, EMPTY_ROOT, b"") if size is None else Head(size, root, note)
     if head.size != (0 if last is None else last + 1):
         raise disagrees("The log's entries and its signed heads end at different places.")
     return head

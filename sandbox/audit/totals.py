@@ -63,14 +63,17 @@ class Fold:
         if sum(shares.values()) != vnd:
             refuse_entry(entry, "its agreements' shares do not add up to its price")
         self.totals.add(vnd, rows, size)
-        self.by_day[_day(entry["ts"])].add(vnd, rows, size)
+        self.by_day[_day(entry)].add(vnd, rows, size)
         for agreement, share in shares.items():
             self.by_agreement[agreement].add(share, rows, size)
 
 
-def _day(ts: str) -> str:
-    # nearly all are of the form that the log writes, and of an hour that was asked for before
-    return _day_of_hour(ts[:13]) if _WRITTEN.fullmatch(ts) else day_of(instant_of(ts)).isoformat()
+def _day(entry: Mapping[str, Any]) -> str:
+    ts: str = entry["ts"]
+    try:  # nearly all are of the form that the log writes, and of an hour that was asked for before
+        return _day_of_hour(ts[:13]) if _WRITTEN.fullmatch(ts) else day_of(instant_of(ts)).isoformat()
+    except (Invalid, OverflowError):  # the calendar ends, and in another zone it ends earlier
+        refuse_entry(entry, "its time is of no day")
 
 
 @lru_cache(maxsize=4096)

@@ -13,26 +13,21 @@ from typing import Any
 
 from sandbox.audit.books import Books, differences
 from sandbox.audit.layout import node_of
-from sandbox.audit.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
+from sandbox.audit.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from sandbox.audit.note import Checkpoint
+from sandbox.audit.outcomes import Forked, mismatch, uncovered
 from sandbox.audit.proof import Proof, read_proof
-from sandbox.audit.quorum import NONE, TrustPolicy
-from sandbox.audit.replay import Exported, Replay, mismatch
+from sandbox.audit.published import root_at
+from sandbox.audit.quorum import NONE, TrustPolicy, trusted
+from sandbox.audit.replay import Exported, Replay
 from sandbox.audit.shown import read_receipt, revealed, signers_of
 from sandbox.audit.source import Source, open_source
 from sandbox.audit.totals import Totals
 from sandbox.core.canonical import Json, canonical
-from sandbox.core.errors import Invalid, NotCovered, Tampered
+from sandbox.core.errors import Invalid, NotCovered
 from sandbox.core.keys import VerifyKey
 
-
-class Forked(Tampered):
-    """The log has signed two histories: ``old`` and ``new`` are the checkpoints that contradict each other."""
-
-    def __init__(self, what: str, old: bytes, new: bytes) -> None:
-        hint = "Keep both checkpoints: together they prove that the log was rewritten. Tell the regulator."
-        super().__init__("verify.fork", what, hint=hint)
-        self.old, self.new = old, new
+__all__ = ["Forked", "LogVerdict", "ReceiptVerdict", "verify_log", "verify_receipt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +142,6 @@ def verify_log(  # what a regulator may ask for, each by its name
     return LogVerdict(checkpoint.origin, checkpoint.size, checkpoint.root, note, opened.cosigned, told)
 
 
-def trusted(trust: str | TrustPolicy) -> TrustPolicy:
-    """A vkey as a policy that trusts this one log, without witnesses."""
-    return TrustPolicy.of_vkey(trust) if isinstance(trust, str) else trust
-
-
 @contextmanager
 def _opened(source: Path | str | Source) -> Iterator[Source]:
     if not isinstance(source, Path | str):
@@ -200,7 +190,8 @@ def _require_equal(told: Books, books: Mapping[str, Any], origin: str) -> None:
             hint="Verify again once the log has been published that far.",
         )
     if differing := differences(told.then, books):
-        mismatch(f"After {books['size']} entries log and books differ: {'; '.join(differing)}.")
+        hint = "Keep the books beside your checkpoint; the operator must say which of the two is wrong, and why."
+        mismatch(f"After {books['size']} entries log and books differ: {'; '.join(differing)}.", hint)
 
 
 def verify_receipt(
@@ -221,7 +212,7 @@ def verify_receipt(
         Tampered: ``verify.mismatch`` when anything does not fit; :class:`Forked`.
         NotCovered: ``verify.quorum``; ``verify.uncovered`` when less is published than the receipt tells of.
         Unavailable: ``verify.missing``, ``verify.unreachable``.
-        Invalid: ``signature.invalid``, or what is no receipt, proof, note or vkey.
+        Invalid: what is no receipt, proof, note or vkey.
     """
     policy, document = trusted(trust), read_receipt(content)
     entry = document["entry"]
@@ -255,17 +246,12 @@ def _published(  # all that is known of the receipt
         raise Forked(f"The receipt's checkpoint of {own.size} entries has another root.", proof.checkpoint, note)
     policy.open(note, quorum)
     if proof.index >= new.size:
-        raise NotCovered(
-            "verify.uncovered",
-            f"The receipt is of entry {proof.index}, and entries 0 to {new.size - 1} are published.",
-            hint="Verify again in a minute, when the log has been published that far.",
-        )
-    node = node_of(new.size, exported.tile)
-    path = inclusion_proof(proof.index, new.size, node)
+        raise uncovered(proof.index, new.size, "The receipt")
+    # a receipt newer than what is published has nothing to be continued, and its entry is there already
+    if own.size <= new.size and root_at(exported, own.size, new) != own.root:
+        what = "The published log does not continue the one that the receipt was made from."
+        raise Forked(what, proof.checkpoint, note)
+    path = inclusion_proof(proof.index, new.size, node_of(new.size, exported.tile))
     if not verify_inclusion(leaf, proof.index, new.size, path, new.root):
         mismatch("The entry is not in the published log at that place.")
-    if own.size <= new.size:  # else the receipt is newer than what is published, which holds its entry already
-        steps = consistency_proof(own.size, new.size, node)
-        if not verify_consistency(own.size, new.size, steps, own.root, new.root):
-            mismatch("The published log does not continue the one that the receipt was made from.")
     return new

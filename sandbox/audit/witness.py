@@ -12,7 +12,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from sandbox.audit.merkle import HASH_BYTES, verify_consistency
@@ -75,11 +75,15 @@ def read_submission(body: bytes) -> Submission:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a witness answers: an HTTP status, and a body of some media type."""
+    """What a witness answers: an HTTP status, and a body of some media type.
+
+    ``alarm`` is for the witness's own people: what the log has signed that is not known to continue what was cosigned.
+    """
 
     status: int
     body: bytes = b""
     media: str = _TEXT_MEDIA
+    alarm: str = ""
 
 
 class Witness:
@@ -135,9 +139,13 @@ class Witness:
         forked = newest.size == checkpoint.size and newest.root != checkpoint.root
         if forked and not submission.proof:  # two histories under one signature: the log itself is at fault
             self._state.keep_evidence(submission.note, state.logs.get(checkpoint.origin, b""))
-            return _at(newest)
+            what = f"ALARM: {newest.origin} has signed two histories of {newest.size} entries; both are kept"
+            return replace(_at(newest), alarm=what)
         if not verify_consistency(newest.size, checkpoint.size, submission.proof, newest.root, checkpoint.root):
-            return Answer(422, b"The proof does not show that the checkpoint continues the one cosigned last.\n")
+            # no proof of a fork: anyone can hand in a checkpoint that is published, and a proof that is none
+            sizes = f"{checkpoint.size} entries, not shown to continue the {newest.size} cosigned"
+            answer = b"The proof does not show that the checkpoint continues the one cosigned last.\n"
+            return Answer(422, answer, alarm=f"look at {newest.origin}: a checkpoint of {sizes}, was handed in")
         # (4) Remembered, then said. Time never goes back, whatever the clock does.
         time = max(state.time, int(self._clock.now().timestamp()))
         logs = {**state.logs, checkpoint.origin: submission.note}

@@ -73,19 +73,28 @@ class StateFile:
 
         Raises:
             Conflict: ``witness.exists``; a witness's memory is never begun anew over an old one.
+            Invalid: ``file.unwritable``.
         """
-        draft = self._draft(_written(State()))
         try:
-            os.link(draft, self.path)
-        except FileExistsError:
-            raise Conflict(
-                "witness.exists",
-                f"A state file {self.path.name} is there already.",
-                hint="Serve with it as it is, without --new; a witness that forgets would let a log fork.",
-            ) from None
-        finally:
-            draft.unlink()
-        sync_folder(self.path.parent)
+            self._create()
+        except OSError as error:
+            why = f"The state file {self.path.name} cannot be written: {error.strerror}."
+            raise Invalid("file.unwritable", why, hint="Name another --state.") from None
+
+    def _create(self) -> None:
+        with self.alone():  # a witness at work must not find its draft emptied before it puts it in place
+            draft = self._draft(_written(State()))
+            try:
+                os.link(draft, self.path)
+            except FileExistsError:
+                raise Conflict(
+                    "witness.exists",
+                    f"A state file {self.path.name} is there already.",
+                    hint="Serve with it as it is, without --new; a witness that forgets would let a log fork.",
+                ) from None
+            finally:
+                draft.unlink()
+            sync_folder(self.path.parent)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

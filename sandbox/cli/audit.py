@@ -2,20 +2,20 @@
 
 import json
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from sandbox.cli import say
+from sandbox.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
     from sandbox.exchange.desk import CompleteTo, Seen, Shown
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_PACK: Final = "sandbox.cli.pack"
 _FOLLOW_SECONDS: Final = 1.0
+_LONGEST: Final = 600
 _FILTERS: Final = {
     "actor": "Who acted: a participant's id.",
     "participant": "Who acted or is named: a participant's id.",
@@ -32,21 +32,6 @@ _FILTERS: Final = {
 }
 
 
-class _Desk(click.Group):
-    """A group that loads the evidence pack only for those who ask for one."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *(["pack"] if find_spec(_PACK) else [])])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "pack" and find_spec(_PACK):
-            import importlib
-
-            command: click.Command = importlib.import_module(_PACK).pack
-            return command
-        return super().get_command(ctx, cmd_name)
-
-
 def _filters(command: _F) -> _F:
     for name, words in reversed(_FILTERS.items()):
         command = click.option(f"--{name}", f"by_{name}", help=words)(command)
@@ -57,7 +42,7 @@ def _given(options: dict[str, Any]) -> dict[str, str]:
     return {name: options[f"by_{name}"] for name in _FILTERS if options[f"by_{name}"] is not None}
 
 
-@click.group(cls=_Desk)
+@click.group(cls=LazyGroup, elsewhere={"pack": "sandbox.cli.pack:pack"})
 def audit() -> None:
     """Search the record and read it; every answer says up to which entry it is complete."""
 
@@ -99,6 +84,8 @@ def search(home: Path | None, limit: int, cursor: str | None, **options: Any) ->
     from sandbox.exchange.wanted import wanted
 
     as_json = options["as_json"]
+    if options["reveal"] and not as_json:
+        raise click.UsageError("--reveal goes with --json; without it, sandbox audit show ENTRY shows values.")
     asked = wanted(_given(options), oldest_first=options["oldest"], limit=limit, cursor=cursor)
     with build(say.settings_of(home)) as exchange:
         page = exchange.audit_entries(None, asked, reveal=options["reveal"] or not as_json)
@@ -106,6 +93,8 @@ def search(home: Path | None, limit: int, cursor: str | None, **options: Any) ->
         click.echo(_json(desk.page_document(page)))
     else:  # no table: an id that is folded cannot be copied
         click.echo("".join(_line(_row(seen)) + "\n" for seen in page.entries), nl=False)
+        if not page.entries:
+            click.echo("no entry is found by these terms", err=True)
     _complete(page.complete_to)
     if page.next and not as_json:
         click.echo(f"more: the same with --cursor {page.next}", err=True)
@@ -135,7 +124,7 @@ def _tell(shown: "Shown") -> None:
     click.echo(_line([f"entry {seen.index}", seen.entry["id"]]))
     click.echo(_plain(json.dumps(seen.entry, ensure_ascii=False, indent=1)))
     for name, value in (seen.reveal or {}).items():
-        click.echo(_plain(f"  {name}: {json.dumps(value['value'], ensure_ascii=False)}"))
+        click.echo(_plain(f"  {name}: {_short(json.dumps(value['value'], ensure_ascii=False))}"))
     for names, word in ((shown.erased, "erased"), (shown.missing, "MISSING, and no entry says that it was erased")):
         for name in names:
             click.echo(_plain(f"  {name}: {word}"))
@@ -146,10 +135,12 @@ def _tell(shown: "Shown") -> None:
 @audit.command()
 @say.home_option
 @_filters
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="FILE.ndjson or .parquet.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="FILE.ndjson, FILE.parquet."
+)
 @click.option("--reveal", is_flag=True, help="With salt and value behind each seal.")
 def export(home: Path | None, out: Path, *, reveal: bool, **options: Any) -> None:
-    """Write the entries under all of the given terms to a file, the oldest first."""
+    """Write the entries under all of the given terms to a file, the oldest first; a file of that name is replaced."""
     from sandbox.bootstrap import build
     from sandbox.cli.audit_file import write_entries
     from sandbox.exchange import desk
@@ -199,12 +190,21 @@ def _time(at: Any) -> str:
     return "–" if at is None else text_of(at)
 
 
+def _short(text: str) -> str:
+    """A value for people: the question that the policies were asked fills pages."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters; all of it with --json)"
+
+
 def _row(seen: "Seen") -> list[str]:
     """Place, time, type, who, about what, and what it says of that."""
+    from sandbox.audit.named import OWNERS
+
     entry, values = seen.entry, {name: each["value"] for name, each in (seen.reveal or {}).items()}
-    who = next((values[name] for name in ("actor", "participant", "buyer", "signed_by", "to") if name in values), "")
+    who = next((values[name] for name in (*OWNERS, "signed_by", "to") if name in values), "")
     about = [entry[name] for name in ("query", "negotiation", "agreement", "dataset", "entry") if name in entry]
     said = [entry.get("code"), *(entry.get("reasons") or []), entry.get("act"), entry.get("state")]
+    said += [f"{entry['from']}..{entry['to']}" if {"from", "to"} <= entry.keys() else None]
+    said += [*(entry.get("names") or []), entry.get("basis")]
     vnd = entry.get("vnd", (entry.get("meter") or {}).get("vnd"))
     said += [] if vnd is None else [f"{vnd} VND"]
     owner = ", ".join(map(str, who)) if isinstance(who, list) else str(who or entry.get("provider", ""))
@@ -217,8 +217,8 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    return say.inert(text).replace(r"\[", "[")
+    return say.plain(text)
 
 
 def _json(document: object) -> str:
-    return json.dumps(document, ensure_ascii=False)
+    return say.json_text(document)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sandbox.audit.named import OWNERS
 from sandbox.core.canonical import canonical
 from sandbox.core.clock import day_of, instant_of
 from sandbox.core.errors import Invalid
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 Pages = Iterable[tuple["Seen", ...]]
 _ROWS: Final = 16_384
 """In a row group, about."""
-_OWNERS: Final = ("actor", "participant", "buyer")
 
 
 def write_entries(out: Path, pages: Pages, complete: Mapping[str, Any], *, reveal: bool) -> int:
@@ -33,7 +33,7 @@ def write_entries(out: Path, pages: Pages, complete: Mapping[str, Any], *, revea
     writers = {".ndjson": _lines, ".parquet": _table}
     if out.suffix not in writers:
         raise Invalid(
-            "audit.format", f"A file {out.suffix!r} is none of ours.", hint="Name it FILE.ndjson or FILE.parquet."
+            "audit.format", f"No entries are written as {out.suffix!r}.", hint="Name it FILE.ndjson or FILE.parquet."
         )
     try:
         with _whole(out) as draft:
@@ -48,6 +48,7 @@ def write_entries(out: Path, pages: Pages, complete: Mapping[str, Any], *, revea
 def _whole(out: Path) -> Iterator[Path]:
     draft = out.with_name(f".{out.name}.part-{secrets.token_hex(4)}")
     try:
+        draft.touch(0o600, exist_ok=False)  # sealed values may stand in it: it is its owner's alone
         yield draft
         with draft.open("rb") as written:
             os.fsync(written.fileno())
@@ -59,7 +60,7 @@ def _whole(out: Path) -> Iterator[Path]:
 
 def _lines(draft: Path, pages: Pages, complete: Mapping[str, Any], *, reveal: bool) -> int:
     count = 0
-    with draft.open("x", encoding="utf-8") as file:
+    with draft.open("w", encoding="utf-8") as file:
         for page in pages:
             for seen in page:
                 line = {"index": seen.index, "entry": seen.entry} | ({"reveal": seen.reveal} if reveal else {})
@@ -76,7 +77,7 @@ def _table(draft: Path, pages: Pages, complete: Mapping[str, Any], *, reveal: bo
     said = {"sandbox.complete_to": json.dumps(complete)}
     shape = _schema().with_metadata(said)
     count = 0
-    with draft.open("xb") as file, pq.ParquetWriter(file, shape, compression="zstd") as writer:
+    with draft.open("wb") as file, pq.ParquetWriter(file, shape, compression="zstd") as writer:
         for rows in _groups(pages, reveal=reveal):
             writer.write_table(pa.Table.from_pylist(rows, schema=shape))
             count += len(rows)
@@ -109,7 +110,7 @@ def _row(seen: "Seen", *, reveal: bool) -> dict[str, Any]:
     entry, kept = seen.entry, seen.reveal or {}
     at, meter = instant_of(entry["ts"]), entry.get("meter") or {}
     parts = entry.get("agreements") or [{"id": entry.get("agreement"), "dataset": entry.get("dataset")}]
-    actor = next((kept[name]["value"] for name in _OWNERS if name in kept), None)
+    actor = next((kept[name]["value"] for name in OWNERS if name in kept), None)
     return {name: entry.get(name) for name in ("id", "type", "query", "provider", "code", "isolation")} | {
         "index": seen.index,
         "ts": at,

@@ -136,12 +136,12 @@ def verify_disclosure(file: Path, trust: Trust, where: str, quorum: str | None, 
     header = verdict.header
     told = {"entries": verdict.entries, "shown": verdict.shown, "erased": verdict.erased, "size": verdict.size}
     if as_json:
-        click.echo(json.dumps({"verified": True, "names": header.names, **told}, ensure_ascii=False))
+        click.echo(say.json_text({"verified": True, "names": header.names, **told}))
         return
-    say.done(f"verified: entries {header.first} to {header.last} of {verdict.size}")
+    say.verdict(f"verified: entries {header.first} to {header.last} of {verdict.size}")
     click.echo(f"{verdict.shown} values as they were sealed, {verdict.erased} erased as the log tells")
     if header.names is not None:
-        click.echo(f"only of: {', '.join(header.names)}")
+        say.line(f"only of: {', '.join(header.names)}")
 
 
 def _opened(file: Path) -> BinaryIO:

@@ -13,6 +13,7 @@ from sandbox.core.errors import SandboxError, Tampered
 if TYPE_CHECKING:
     from sandbox.audit.recovery import Missing
     from sandbox.bootstrap import Record
+    from sandbox.settings import Settings
 
 
 @click.group()
@@ -29,17 +30,30 @@ def status(home: Path | None, *, as_json: bool) -> None:
     from sandbox.bootstrap import open_record
     from sandbox.exchange import consistency
 
-    with open_record(say.settings_of(home)) as record:
-        found = _standing(record)
+    settings = say.settings_of(home)
+    with open_record(settings) as record:
+        found, asked = _standing(record), _asked(settings)
         if as_json:
-            click.echo(json.dumps(found, ensure_ascii=False))
+            click.echo(json.dumps(found | ({"asked": asked} if asked else {}), ensure_ascii=False))
         else:
             rows = [[name, _shown(said["size"]), said["root"] or ""] for name, said in found.items()]
             say.table(rows, ["log", "entries", "root"])
+            if asked:
+                say.line(f"witnesses: {asked}")
         start.require_sound(record.engine, record.folder, record.log.verifier)
         with start.snapshot(record.engine) as connection:
             consistency.require_recorded(connection)
     say.done("database and published log agree")
+
+
+def _asked(settings: "Settings") -> str:
+    """How the witnesses answered last; empty where none are asked."""
+    from sandbox.exchange import witnessing
+
+    try:
+        return witnessing.standing(settings) if settings.witness_policy else ""
+    except SandboxError as error:  # a policy that cannot be read hides nothing else
+        return f"{error.message} [{error.code}]"
 
 
 def _shown(size: int | None) -> str:
@@ -104,11 +118,13 @@ def recover(home: Path | None, *, as_json: bool, yes: bool) -> None:
     with open_record(say.settings_of(home)) as record:
         found = recovery.missing(record.engine, record.folder, record.log.verifier)
         if found is None:
+            if as_json:
+                click.echo(json.dumps({"entries": {}}))
             say.done("nothing is missing: the database has all that was published")
             return
         _tell(found, as_json=as_json)
         if not yes:
-            click.echo("Nothing was changed. To bring the entries back: sandbox log recover --yes", err=True)
+            click.echo("Nothing was changed. To bring the entries back: the same with --yes", err=True)
             return
         entry = recovery.recover(record.engine, record.log, record.folder, found, SystemClock())
         export_whole(record.engine, record.folder)

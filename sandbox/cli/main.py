@@ -1,7 +1,5 @@
 """The command ``sandbox``: its verbs, loaded only when called, and how it ends when something is refused."""
 
-import importlib
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,6 +7,7 @@ from typing import Any, Final
 import click
 
 from sandbox import __version__
+from sandbox.cli.lazy import load
 from sandbox.core.errors import SandboxError
 
 VERBS: Final[Mapping[str, tuple[str, str]]] = {
@@ -43,7 +42,7 @@ VERBS: Final[Mapping[str, tuple[str, str]]] = {
     "query": ("sandbox.cli.parties:query", "Run one SELECT under an agreement."),
     "log": ("sandbox.cli.log:log", "Look at the exchange's log, publish it, recover it."),
     "volume": ("sandbox.cli.record:volume", "Show the transaction volume."),
-    "verify": ("sandbox.cli.verify:verify", "Check a log or a receipt, offline, with one key file."),
+    "verify": ("sandbox.cli.verify:verify", "Check log, receipt, disclosure or evidence pack with one key file."),
     "witness": ("sandbox.cli.witness:witness", "Cosign a log's checkpoints as an independent witness."),
     "audit": ("sandbox.cli.audit:audit", "Search the record, read it, carry it away."),
     "erase": ("sandbox.cli.bodies:erase", "Erase sealed values, on a legal basis."),
@@ -62,9 +61,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module, _, name = VERBS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        return load(VERBS[cmd_name][0])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -83,19 +80,20 @@ def group() -> None:
 
 def complain(error: SandboxError, *, as_json: bool) -> None:
     """Say an error on stderr: the sentence, each failing rule's, and what to do."""
+    from sandbox.cli.say import json_text, plain
     from sandbox.policy.reasons import sentence
 
     if as_json:
         document: dict[str, Any] = {"code": error.code, "message": error.message, "reasons": list(error.reasons)}
         document |= {"hint": error.hint, "query": error.query}
-        click.echo(json.dumps({"error": document}, ensure_ascii=False), err=True)
+        click.echo(json_text({"error": document}), err=True)
         return
-    click.echo(click.style("✗ ", fg="red") + f"{error.message}  [{error.code}]", err=True)
+    click.echo(click.style("✗ ", fg="red") + plain(f"{error.message}  [{error.code}]"), err=True)
     for rule in error.reasons:
         said = sentence(rule, "en")
         click.echo(f"  {rule}" if said in error.message else f"  {rule}  {said}", err=True)
     if error.hint:
-        click.echo(click.style("  → ", fg="cyan") + error.hint, err=True)
+        click.echo(click.style("  → ", fg="cyan") + plain(error.hint), err=True)
     if error.query:
         click.echo(f"  on the record as {error.query}", err=True)
 

@@ -40,21 +40,20 @@ def init(home: Path, exchange: str, origin: str, name: str, trust_store: Path | 
 @click.option("--port", type=int, help="Port to listen on. [env: SANDBOX_PORT]")
 def serve(home: Path | None, host: str | None, port: int | None) -> None:
     """Serve an exchange over HTTP until Ctrl-C."""
-    import uvicorn
-
     from sandbox.app import create_app
     from sandbox.bootstrap import build
+    from sandbox.cli import listening
 
     settings = say.settings_of(home)
     # the address that signed requests name: see settings.address
     settings = replace(settings, host=host or settings.host, port=port or settings.port)
     with build(settings) as exchange:
         exchange.house.engine.require_isolation()
-        say.done(
-            f"serving {settings.home} at http://{settings.host}:{settings.port}  (see /v1/datasets, /openapi.json)"
-        )
-        # uvicorn's access log would print query strings; SQL never stands in a URL, and none of this is logged
-        uvicorn.run(create_app(exchange), host=settings.host, port=settings.port, log_level="warning", access_log=False)
+
+        def told(url: str) -> None:
+            say.done(f"serving {settings.home} at {url}  (see /v1/datasets, /openapi.json)")
+
+        listening.serve(create_app(exchange), settings.host, settings.port, told)
 
 
 @click.command()

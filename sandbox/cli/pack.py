@@ -1,6 +1,5 @@
 """The verbs of evidence: pack all that a query was decided by, and judge such a pack without the exchange."""
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -65,11 +64,12 @@ def verify_pack(file: Path, trust: Trust, where: str | None, quorum: str | None,
     from sandbox.audit.evidence import verify_pack as verify
     from sandbox.audit.source import open_source
 
-    with worded(trust), open_source(where) if where else nullcontext() as source:
-        verdict = verify(say.read_file(file), trust.policy, quorum=quorum, log=source)
+    content = say.read_file(file)
+    with worded(trust, alone=not where), open_source(where) if where else nullcontext() as source:
+        verdict = verify(content, trust.policy, quorum=quorum, log=source)
         decisions = [replayed(each) for each in verdict.decisions]
     teller = "the log" if where else "the exchange"
-    _tell_as_json(verdict, decisions) if as_json else _tell(verdict, decisions, teller)
+    _tell_as_json(verdict, decisions) if as_json else _tell(verdict, decisions, content, teller)
     with worded(trust):
         _require_equal(decisions)
 
@@ -120,17 +120,31 @@ def _question(said: Mapping[str, Any]) -> Any:
     )
 
 
-def _tell(verdict: "PackVerdict", decisions: list[Replayed], teller: str) -> None:
+def _tell(verdict: "PackVerdict", decisions: list[Replayed], content: bytes, teller: str) -> None:
     for name, receipt in verdict.receipts.items():
-        say.done(f"verified: {name} of {verdict.query}, entry {receipt.index}, {receipt.entry['type']}")
+        place = f"entry {receipt.index} of {receipt.size}"
+        say.verdict(f"verified: {name} of {verdict.query}, {place}, {receipt.entry['type']}")
+    click.echo(f"with it, as the log names them: {_held(content)}")
     for entry, name in verdict.erased:
-        click.echo(f"erased, as {teller} tells: {name} of {entry}")
+        say.line(f"erased, as {teller} tells: {name} of {entry}")
     for absent in verdict.absent:
-        click.echo(f"not in the pack: {absent}")
+        say.line(f"not in the pack: {absent}")
     for each in decisions:
-        click.echo(f"{each.outcome}: {each.entry} {each.kind} {_said(each)}{f' ({each.why})' if each.why else ''}")
+        say.line(f"{each.outcome}: {each.entry} {each.kind} {_said(each)}{f' ({each.why})' if each.why else ''}")
     if not decisions:
         click.echo("no policy decided this query: it was refused before any was asked")
+
+
+def _held(content: bytes) -> str:
+    """What is in a verified pack besides receipts: nothing that the log does not name."""
+    from sandbox.audit.pack import unpacked
+
+    _, files = unpacked(content)
+    found = ["charter"] if "charter.json" in files else []
+    for kind in ("agreements", "datasets", "policies"):
+        count = len({path.split("/")[1] for path in files if path.startswith(f"{kind}/")})
+        found += [f"{kind} {count}"] if count else []
+    return ", ".join(found) or "nothing"
 
 
 def _said(each: Replayed) -> str:
@@ -144,9 +158,12 @@ def _tell_as_json(verdict: "PackVerdict", decisions: list[Replayed]) -> None:
     document = {
         "verified": all(each.outcome != NOT_EQUAL for each in decisions),
         "query": verdict.query,
-        "entries": {name: {"index": each.index, "type": each.entry["type"]} for name, each in verdict.receipts.items()},
+        "entries": {
+            name: {"index": each.index, "size": each.size, "type": each.entry["type"]}
+            for name, each in verdict.receipts.items()
+        },
         "erased": [{"entry": entry, "name": name} for entry, name in verdict.erased],
         "absent": list(verdict.absent),
         "decisions": [asdict(each) for each in decisions],
     }
-    click.echo(json.dumps(document, ensure_ascii=False))
+    click.echo(say.json_text(document))

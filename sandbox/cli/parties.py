@@ -25,7 +25,8 @@ from sandbox.cli import say
 def keygen(owner: str, directory: Path, alg: str, use: str) -> None:
     """Make a signing key for OWNER: OWNER.jwk (keep it) and OWNER.pub.jwk (hand it to the exchange).
 
-    A key of another use than contracts bears it in its file's name, such as OWNER.request.jwk.
+    A key of another use than contracts bears it in its file's name, such as OWNER.request.jwk. --use witness makes the
+    key that a participant registers; whoever serves a witness makes its key by sandbox witness keygen.
     """
     from sandbox.core.errors import Invalid
     from sandbox.core.keys import new_key, write_key

@@ -14,6 +14,8 @@ from sandbox.settings import Settings, load
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _LONGEST_ID: Final = 48
+_MOST_BYTES: Final = 1 << 27
+"""Of a file that is taken into memory: an evidence pack, the largest of them, has half of that at most."""
 
 
 def home_option(command: _F) -> _F:
@@ -61,13 +63,23 @@ def settings_of(home: Path | None) -> Settings:
 
 def done(words: str) -> None:
     """One good line for people, on stderr."""
-    click.echo(click.style("✓ ", fg="green") + words, err=True)
+    click.echo(click.style("✓ ", fg="green") + plain(words, keep=""), err=True)
+
+
+def verdict(words: str) -> None:
+    """How a check ended well, on stdout: it is what was asked for, and belongs into a report that is kept."""
+    click.echo(click.style("✓ ", fg="green") + plain(words, keep=""))
+
+
+def line(words: str) -> None:
+    """One line of data for people: whatever stands in it, it stays one."""
+    click.echo(plain(words, keep=""))
 
 
 def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     """Rows as a table, or as a JSON array."""
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=1, default=str))
+        click.echo(json_text(rows, indent=1, default=str))
     elif rows:
         table([[str(cell) for cell in row.values()] for row in rows], list(rows[0]))
     else:
@@ -93,9 +105,20 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> None:
 
 
 def inert(cell: str) -> str:
-    """A cell without what a terminal would obey: data may hold escape sequences."""
-    control = {each for each in cell if unicodedata.category(each).startswith("C")} - {*"\n\t"}
-    return cell.translate(dict.fromkeys(map(ord, control), "\N{REPLACEMENT CHARACTER}")).replace("[", r"\[")
+    """A cell of a table, plain and without what the table would read as its own marks."""
+    return plain(cell).replace("[", r"\[")
+
+
+def plain(text: str, keep: str = "\n\t") -> str:
+    """Text without what a terminal would obey, but for ``keep``: data may hold escape sequences."""
+    control = {each for each in text if unicodedata.category(each).startswith("C")} - {*keep}
+    return text.translate(dict.fromkeys(map(ord, control), "\N{REPLACEMENT CHARACTER}"))
+
+
+def json_text(document: object, **options: Any) -> str:
+    """JSON as people can read it; what a terminal would obey stands in it escaped, which changes no value."""
+    text = json.dumps(document, ensure_ascii=False, **options)
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
 def write(content: bytes, out: Path | None) -> None:
@@ -108,15 +131,19 @@ def write(content: bytes, out: Path | None) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """A file that the user named.
+    """A file that the user named, which somebody else may have made.
 
     Raises:
         NotFound: ``file.missing``.
         Invalid: ``file.unreadable``.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise NotFound("file.missing", f"There is no file {str(path)!r}.", hint="Check the name.") from None
     except OSError as error:
         raise Invalid("file.unreadable", f"{str(path)!r} cannot be read: {error.strerror}.") from None
+    if len(content) > _MOST_BYTES:
+        raise Invalid("file.unreadable", f"{str(path)!r} is longer than {_MOST_BYTES} bytes.", hint="Check the name.")
+    return content

@@ -1,7 +1,6 @@
 """The regulator's verbs: check a log or a receipt without the exchange, with one key or policy file."""
 
 import functools
-import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sandbox.cli import say
+from sandbox.cli.lazy import LazyGroup
 from sandbox.core.clock import text_of
 from sandbox.core.errors import NotCovered, SandboxError, Tampered, Unavailable
 
@@ -25,30 +25,16 @@ _OUTCOMES: Final[Mapping[type[SandboxError], str]] = {
     Unavailable: "could not check",
     NotCovered: "not covered yet",
 }
-_ELSEWHERE: Final[Mapping[str, tuple[str, str]]] = {
-    "disclosure": ("sandbox.cli.bodies", "verify_disclosure"),
-    "pack": ("sandbox.cli.pack", "verify_pack"),
-}
+_ELSEWHERE: Final = {"disclosure": "sandbox.cli.bodies:verify_disclosure", "pack": "sandbox.cli.pack:verify_pack"}
+"""Loaded only by those who ask for one."""
+_CLEAR: Final = ("ts", "query", "code", "reasons", "vnd", "meter", "agreements")
+"""What a receipt's entry says to everybody, and people want to read."""
 _file = click.Path(path_type=Path, dir_okay=False)
 
 
-class _Checks(click.Group):
-    """A group that loads the checks of disclosures and packs only for those who ask for one."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _ELSEWHERE:
-            return super().get_command(ctx, cmd_name)
-        module, name = _ELSEWHERE[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-
-@click.group(cls=_Checks)
+@click.group(cls=LazyGroup, elsewhere=_ELSEWHERE)
 def verify() -> None:
-    """Check a log or a receipt with one key or policy file. Imports nothing of the exchange.
+    """Check a log, a receipt, a disclosure or an evidence pack, with one key or policy file and without the exchange.
 
     The answer is one of four: verified (exit 0); MISMATCH (7): something was changed, or two histories were signed;
     could not check (8): try again; not covered yet (9): nothing is wrong, and no checkpoint promises it yet.
@@ -88,8 +74,11 @@ def _trust(vkey_file: Path | None, policy_file: Path | None) -> Trust:
 
 
 @contextmanager
-def worded(trust: Trust) -> Iterator[None]:
-    """Say first which of the outcomes a failed check is, and keep the evidence of a fork beside the trust file."""
+def worded(trust: Trust, *, alone: bool = False) -> Iterator[None]:
+    """Say first which of the outcomes a failed check is, and keep the evidence of a fork beside the trust file.
+
+    What is looked at ``alone``, without the log, may be older than any cosignature: then the log is asked for.
+    """
     from sandbox.audit.verify import Forked
 
     try:
@@ -97,6 +86,8 @@ def worded(trust: Trust) -> Iterator[None]:
     except SandboxError as error:
         if isinstance(error, Forked):
             error.hint = _evidence(trust, error.old, error.new)
+        if alone and isinstance(error, NotCovered):
+            error.hint = "It may be older than any cosignature: compare it with the log, by --log URL_OR_FOLDER."
         for kind, word in _OUTCOMES.items():
             if isinstance(error, kind):
                 error.message = f"{word}: {error.message}"
@@ -160,7 +151,7 @@ def verify_log(
         kept.advance(before, verdict.note)
     if as_json:
         document = {"verified": True, "kept": str(kept.path) if keep else None, "books": _equal_to(told)}
-        click.echo(json.dumps(document | _document(verdict), ensure_ascii=False))
+        click.echo(say.json_text(document | _document(verdict)))
         return
     if told:
         click.echo(f"books: equal to the log's, as of {told['size']} entries")
@@ -196,9 +187,9 @@ def _instant(at: int) -> str:
 
 def _tell(verdict: "LogVerdict") -> None:
     document = _document(verdict)
-    say.done(f"verified: {verdict.size} entries, root {document['root']}")
+    say.verdict(f"verified: {verdict.size} entries, root {document['root']}")
     for name, at in document["cosigned"].items():
-        click.echo(f"cosigned by {name} at {at}")
+        say.line(f"cosigned by {name} at {at}")
     if verdict.books is None:
         return
     say.table([[kind, str(count)] for kind, count in verdict.entries.items()], ["entry", "count"])
@@ -242,13 +233,14 @@ def verify_receipt(
     from sandbox.core.keys import read_public_key
 
     required = [read_public_key(each) for each in signers]
-    with worded(trust):
+    with worded(trust, alone=source is None):
         verdict = audit.verify_receipt(say.read_file(file), trust.policy, signers=required, quorum=quorum, log=source)
     if as_json:
-        click.echo(json.dumps({"verified": True} | asdict(verdict), ensure_ascii=False))
+        click.echo(say.json_text({"verified": True} | asdict(verdict)))
         return
-    say.done(f"verified: entry {verdict.index} of {verdict.size}, {verdict.entry['type']}")
+    say.verdict(f"verified: entry {verdict.index} of {verdict.size}, {verdict.entry['type']}")
     for kid in verdict.signers:
-        click.echo(f"  signed by {kid}")
-    for name, value in verdict.revealed.items():
-        click.echo(f"  {name}: {json.dumps(value, ensure_ascii=False)}")
+        say.line(f"  signed by {kid}")
+    clear = {name: verdict.entry[name] for name in _CLEAR if name in verdict.entry}
+    for name, value in [*clear.items(), *verdict.revealed.items()]:  # neither hides the other
+        say.line(f"  {name}: {json.dumps(value, ensure_ascii=False)}")

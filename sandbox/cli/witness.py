@@ -1,5 +1,6 @@
 """The witness's verbs: make its key and its memory, and serve. None of them needs the exchange."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,10 @@ def witness() -> None:
 )  # fmt: skip
 @click.option("--out", type=_file, default=Path("witness.jwk"), show_default=True, help="Where the private key goes.")
 def keygen(name: str, alg: str, out: Path) -> None:
-    """Make the key of the witness NAME, such as regulator.example.vn/w1, and print its vkey for trust policies."""
+    """Make the key of the witness NAME, such as regulator.example.vn/w1, and print its vkey for trust policies.
+
+    A key to be registered with an exchange is made by sandbox keygen OWNER --use witness.
+    """
     from sandbox.audit.note import cosigner
     from sandbox.core.keys import new_key, new_witness_key, write_key
 
@@ -56,11 +60,13 @@ def init(state: Path) -> None:
 @click.option("--port", type=click.IntRange(0, 65_535), default=8090, show_default=True, help="Port to listen on.")
 @click.option("--new", is_flag=True, help="Make the memory first; refused when it is there already.")
 def serve(state: Path, key_file: Path, logs: tuple[Path, ...], host: str, port: int, *, new: bool) -> None:
-    """Serve add-checkpoint (C2SP tlog-witness) for the logs given."""
-    import uvicorn
+    """Serve add-checkpoint (C2SP tlog-witness) for the logs given, until Ctrl-C.
 
+    What a log has signed that does not continue what was cosigned is said on stderr.
+    """
     from sandbox.audit.witness import Witness
     from sandbox.audit.witness_state import StateFile
+    from sandbox.cli import listening
     from sandbox.core.clock import SystemClock
     from sandbox.core.keys import read_key
     from sandbox.witness import create_witness
@@ -70,9 +76,26 @@ def serve(state: Path, key_file: Path, logs: tuple[Path, ...], host: str, port: 
     if new:
         memory.create()
     name = key.kid.rpartition("/")[0]  # the key was made for it: NAME/THUMBPRINT
-    app = create_witness(Witness(name, key, known, memory, SystemClock()))
-    say.done(f"witness {name} for {', '.join(log.name for log in known)} on http://{host}:{port}")
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, limit_concurrency=64)
+    witness = Witness(name, key, known, memory, SystemClock())
+
+    def told(url: str) -> None:
+        say.done(f"witness {name} for {', '.join(log.name for log in known)} on {url}")
+        say.done(f"its line in a trust policy: witness LABEL {witness.verifier.vkey} {url}")
+
+    listening.serve(create_witness(witness, _shouting()), host, port, told, limit_concurrency=64)
+
+
+def _shouting() -> Callable[[str], None]:
+    """Says a thing once, however often the log comes with it."""
+    said = ""
+
+    def shout(what: str) -> None:
+        nonlocal said
+        if what != said:
+            click.echo(click.style("✗ ", fg="red") + say.plain(what, keep=""), err=True)
+        said = what
+
+    return shout
 
 
 def _log(path: Path) -> "Verifier":

@@ -34,12 +34,15 @@ from sandbox.core.signing import unverified
 from sandbox.core.terms import Digest, Role
 
 __all__ = [
+    "Given",
     "Order",
     "Standing",
     "about",
     "add_signature",
     "concerning",
     "envelope_of",
+    "given",
+    "history",
     "listing",
     "open_order",
     "order_document",
@@ -80,6 +83,20 @@ class Standing:
     kind: str
     target: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An order as the database has it, by what it is found, which its signed document may contradict."""
+
+    id: str
+    act: str
+    kind: str
+    target: str
+    envelope: bytes
+    recorded_at: datetime
+    ended_at: datetime | None
+    ended_by: str | None
 
 
 def put_order(tx: Transaction, order: Order, envelope: bytes, at: datetime) -> None:
@@ -171,6 +188,17 @@ def about(connection: Connection, kind: str, target: str = "") -> tuple[Standing
 def listing(connection: Connection) -> list[Standing]:
     """All that stands, the oldest first."""
     return [_standing(row) for row in connection.execute(_STANDING)]
+
+
+def history(connection: Connection) -> list[Given]:
+    """Every order that was given, in no particular order; nothing is checked."""
+    return [Given(*row) for row in connection.execute(sa.select(_directive))]
+
+
+def given(connection: Connection, order: str) -> Given | None:
+    """One order that was given; None where there is none. Nothing is checked."""
+    row = connection.execute(sa.select(_directive).where(_directive.c.id == order)).one_or_none()
+    return None if row is None else Given(*row)
 
 
 def envelope_of(connection: Connection, order: str) -> bytes:

@@ -109,7 +109,8 @@ def canonical(document: object) -> bytes:
     Raises:
         Invalid: ``document.malformed``, see :func:`check`.
     """
-    check(document)
+    if type(document) is not str or not document.isascii():  # most sealed values are plain text
+        check(document)
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
 
 

@@ -53,7 +53,7 @@ def microseconds(instant: datetime) -> int:
 
 def text_of(instant: datetime) -> str:
     """RFC 3339 in UTC with microseconds and ``Z``."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
 
 
 def instant_of(text: str) -> datetime:

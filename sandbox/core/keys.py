@@ -68,6 +68,7 @@ def write_key(key: SigningKey, path: Path) -> None:
 
     Raises:
         Conflict: ``key.exists``; neither half of a key is ever overwritten.
+        Invalid: ``file.unwritable``.
     """
     document = key.verify_key.jwk() | _secrets(key.private)
     public = path.with_suffix(".pub.jwk")
@@ -101,6 +102,9 @@ def _write_new(path: Path, document: dict[str, Json], mode: int) -> None:
             f"A key file {path.name} is there already.",
             hint="Choose another name; keys are not replaced.",
         ) from None
+    except OSError as error:
+        why = f"The key file {path.name} cannot be written: {error.strerror}."
+        raise Invalid("file.unwritable", why, hint="Name another place.") from None
     with os.fdopen(descriptor, "w") as file:
         file.write(json.dumps(document, indent=1) + "\n")
         file.flush()
@@ -111,9 +115,13 @@ def _read(path: Path) -> dict[str, Json]:
     try:
         content = path.read_bytes()
     except OSError:
-        hint = "Make one: sandbox keygen NAME."
+        hint = "Check the name, or make one: sandbox keygen NAME."
         raise NotFound("key.missing", f"No key file {path.name} that can be read.", hint=hint) from None
-    return parse(content)
+    try:
+        return parse(content)
+    except Invalid:
+        hint = "Name a .jwk file, such as sandbox keygen makes."
+        raise Invalid("key.malformed", f"{path.name} is no key file.", hint=hint) from None
 
 
 def read_key(path: Path) -> SigningKey:

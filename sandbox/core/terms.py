@@ -30,6 +30,10 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
+OVERSEERS: Final = frozenset({Role.REGULATOR, Role.OPERATOR})
+"""Who may see the whole record, and act for the pilot."""
+
+
 class ReleaseMode(StrEnum):
     """How an answer may leave, from the contract. The policies say which of them this exchange performs (QRY-02)."""
 

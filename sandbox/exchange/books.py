@@ -1,14 +1,13 @@
 """The exchange's books as the ledger has them, up to an entry of the log: whoever folds the log compares with them."""
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from sandbox.audit.books import BOOKS
 from sandbox.exchange.house import House
 from sandbox.market import ledger, volume
 from sandbox.market.volume import Volume
-
-BOOKS: Final = "sandbox.books/v1"
 
 
 def books(house: House) -> dict[str, Any]:

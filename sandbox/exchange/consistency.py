@@ -10,17 +10,17 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from sandbox.audit.events import EventType, read_entry
 from sandbox.audit.store import leaves as leaves_of
 from sandbox.audit.store import log_entry, newest_head
-from sandbox.contracts import charters
+from sandbox.contracts import charters, orders
 from sandbox.contracts.charters import Adoption
 from sandbox.contracts.order import ORDER, read_order
+from sandbox.contracts.orders import Given
 from sandbox.core.canonical import digest_of
 from sandbox.core.clock import ManualClock, new_id
-from sandbox.core.database import Instant
 from sandbox.core.errors import Invalid, Tampered
 from sandbox.core.signing import unverified
 
@@ -31,12 +31,6 @@ _EARLIER: Final = timedelta(seconds=1)
 _TOLD: Final = (EventType.CHARTER_ADOPTED, EventType.ORDER_GIVEN, EventType.LOG_RECOVERED)
 _MARKS: Final = tuple(f'"type":"{kind}"'.encode() for kind in _TOLD)
 _PAGE: Final = 500
-_directive: Final = sa.table(
-    "directive",
-    *map(sa.column, ("id", "act", "kind", "target", "envelope", "ended_by")),
-    *(sa.column(name, Instant) for name in ("recorded_at", "ended_at")),
-)
-_DIGESTS: Final = sa.text("SELECT digest FROM charter")
 _LEAVES: Final = sa.select(log_entry.c.idx, log_entry.c.leaf)
 
 
@@ -106,13 +100,13 @@ def _read(leaves: Iterable[tuple[int, bytes]]) -> Iterator[_Told]:
 
 def _require_row(connection: Connection, entry: Mapping[str, Any]) -> None:
     if entry["type"] == EventType.CHARTER_ADOPTED:
-        if entry["digest"] not in {*connection.execute(_DIGESTS).scalars()}:
+        if entry["digest"] not in {adoption.digest for adoption in charters.history(connection)}:
             raise _charter(f"Version {entry['version']} of charter {entry['charter']} was adopted and is gone.")
         return
-    ended = sa.select(_directive.c.ended_by).where(_directive.c.id == entry["ends"])
-    if connection.scalar(sa.select(sa.literal(1)).where(_directive.c.id == entry["order"])) is None:
+    if orders.given(connection, entry["order"]) is None:
         raise _order(f"Order {entry['order']} was given and is gone.")
-    if entry["ends"] and connection.scalar(ended) != entry["order"]:
+    ended = orders.given(connection, entry["ends"]) if entry["ends"] else None
+    if entry["ends"] and (ended is None or ended.ended_by != entry["order"]):
         raise _order(f"Order {entry['ends']} was ended by another, and the database does not say so.")
 
 
@@ -137,7 +131,7 @@ def _is_whole(adoption: Adoption) -> bool:
 
 
 def _require_orders(connection: Connection) -> None:
-    rows = {row.id: row for row in connection.execute(sa.select(_directive))}
+    rows = {row.id: row for row in orders.history(connection)}
     told = {name: _order_told(connection, row) for name, row in rows.items()}
     for name, row in rows.items():
         ends = told[name]["ends"]
@@ -148,14 +142,14 @@ def _require_orders(connection: Connection) -> None:
             raise _order(f"Order {name} is marked as ended, and no entry of the log tells of it.")
 
 
-def _order_told(connection: Connection, row: Row[Any]) -> Mapping[str, Any]:
+def _order_told(connection: Connection, row: Given) -> Mapping[str, Any]:
     told = _entry_of(connection, EventType.ORDER_GIVEN, row.recorded_at, "order", row.id)
     if told is None or not _is_signed(row, told.entry):
         raise _order(f"Order {row.id} is not one that the log tells of, or is another in the database.")
     return told.entry
 
 
-def _is_signed(row: Row[Any], entry: Mapping[str, Any]) -> bool:
+def _is_signed(row: Given, entry: Mapping[str, Any]) -> bool:
     """Whether the columns by which an order is found are those of its document, whose digest stands in the log."""
     try:
         order = read_order(unverified(row.envelope, ORDER)[0])

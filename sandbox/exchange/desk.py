@@ -15,26 +15,26 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sandbox.audit import index
+from sandbox.audit.bodies import Kept, kept_of, require_sealed
 from sandbox.audit.cosignatures import witnessed_size
-from sandbox.audit.events import EventType, read_entry, seal
+from sandbox.audit.erasures import erased_of
+from sandbox.audit.events import read_entry
+from sandbox.audit.named import OWNERS
 from sandbox.audit.note import b64
 from sandbox.audit.search import Found, Own, Wanted, search, visible
-from sandbox.audit.store import log_body, log_cosignature, log_head
+from sandbox.audit.store import log_cosignature, log_head
 from sandbox.contracts import registry
-from sandbox.core.canonical import Json, canonical
+from sandbox.core.canonical import Json
 from sandbox.core.clock import text_of
-from sandbox.core.errors import NotFound, Tampered
+from sandbox.core.errors import NotFound
 from sandbox.core.keys import b64url
-from sandbox.core.terms import Participant, Role
+from sandbox.core.terms import OVERSEERS, Participant
 from sandbox.exchange.house import House
 from sandbox.exchange.wanted import MOST
 
-OVERSEERS: Final = frozenset({Role.REGULATOR, Role.OPERATOR})
-_OWNERS: Final = ("actor", "participant", "buyer")
-_OWN: Final = (*_OWNERS, "sql", "purpose", "result", "evidence", "tax_code")
+_OWN: Final = (*OWNERS, "sql", "purpose", "result", "evidence", "tax_code")
 """What the owner of an entry may know of it: its own acts. The question put to the policies counts others' trade."""
 _BY_HAND: Final = ("identity", "request_signature")
-_AT_ONCE: Final = 256
 _PLACE: Final = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
 
@@ -164,36 +164,20 @@ def _seen(connection: Connection, found: Found, own: Own | None, *, reveal: bool
     entries = [(idx, read_entry(leaf)) for idx, leaf in found.entries]
     if not reveal:
         return tuple(Seen(idx, entry) for idx, entry in entries)
-    kept = _kept(connection, [entry["id"] for _, entry in entries])
-    return tuple(Seen(idx, entry, _revealed(entry, kept.get(entry["id"], {}), own)) for idx, entry in entries)
+    kept = kept_of(connection, [entry["id"] for _, entry in entries])
+    return tuple(Seen(idx, entry, _revealed(entry, kept[entry["id"]], own)) for idx, entry in entries)
 
 
-def _kept(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, tuple[bytes, Json]]]:
-    """Salt and value behind the seals of many entries, but for what was erased."""
-    found: dict[str, dict[str, tuple[bytes, Json]]] = {}
-    columns = (log_body.c.entry_id, log_body.c.name, log_body.c.salt, log_body.c.value)
-    for start in range(0, len(ids), _AT_ONCE):
-        some = sa.select(*columns).where(log_body.c.entry_id.in_(ids[start : start + _AT_ONCE]))
-        for row in connection.execute(some.order_by(log_body.c.entry_id, log_body.c.name)):
-            found.setdefault(row.entry_id, {})[row.name] = (row.salt, orjson.loads(row.value))
-    return found
-
-
-def _revealed(entry: Mapping[str, Any], kept: Mapping[str, tuple[bytes, Json]], own: Own | None) -> dict[str, Json]:
-    for name, (salt, value) in kept.items():
-        if seal(name, salt, canonical(value)) != entry["sealed"].get(name):
-            raise Tampered(
-                "tampered.body", "A stored body is not the one that the log commits to.",
-                hint="Stop trading, keep everything as it is, and tell the regulator.",
-            )  # fmt: skip
-    values = {name: value for name, (_, value) in kept.items()}
+def _revealed(entry: Mapping[str, Any], kept: Kept, own: Own | None) -> dict[str, Json]:
+    require_sealed(entry, kept)
+    values: dict[str, Json] = {name: orjson.loads(value) for name, (_, value) in kept.items()}
     names = values.keys() if own is None else _allowed(values, own)
     return {name: {"salt": b64url(kept[name][0]), "value": values[name]} for name in names}
 
 
 def _allowed(values: Mapping[str, Json], own: Own) -> Sequence[str]:
     """What a party may be shown: of its own entries what it did itself, and how it was identified where it was it."""
-    owner = next((values[name] for name in _OWNERS if name in values), None)
+    owner = next((values[name] for name in OWNERS if name in values), None)
     identity = values.get("identity")
     names = [name for name in _OWN if name in values] if owner == own.who else []
     if isinstance(identity, dict) and identity.get("participant") == own.who:
@@ -219,7 +203,7 @@ def show(house: House, who: Participant | None, name: str) -> list[Shown]:
                 "entry.unknown", f"No entry or query {name[:40]!r} in the log, or it is not yours.",
                 hint="Check the id, or search: sandbox audit search.",
             )  # fmt: skip
-        return [_shown(connection, seen, house) for seen in _seen(connection, found, own, reveal=True)]
+        return [_shown(connection, seen) for seen in _seen(connection, found, own, reveal=True)]
 
 
 def _named(house: House, connection: Connection, name: str, size: int) -> Sequence[tuple[int, bytes]]:
@@ -235,12 +219,10 @@ def _named(house: House, connection: Connection, name: str, size: int) -> Sequen
         return []
 
 
-def _shown(connection: Connection, seen: Seen, house: House) -> Shown:
-    kept, sealed = house.log.bodies(connection, seen.entry["id"]), seen.entry["sealed"]
-    erasing = Wanted((("entry", seen.entry["id"]), ("type", EventType.BODY_ERASED)), limit=MOST)
-    told = search(connection, erasing, index.covered(connection)).entries
-    erased = {name for _, leaf in told for name in read_entry(leaf).get("names", [])}
-    gone = sorted(sealed.keys() - kept.keys())
+def _shown(connection: Connection, seen: Seen) -> Shown:
+    name = seen.entry["id"]
+    erased = erased_of(connection, name)
+    gone = sorted(seen.entry["sealed"].keys() - kept_of(connection, [name])[name].keys())
     first = sa.select(log_head.c.size, log_head.c.at).where(log_head.c.size > seen.index).order_by(log_head.c.size)
     size, at = connection.execute(first.limit(1)).one()
     cosigned = sa.select(sa.func.min(log_cosignature.c.size)).where(log_cosignature.c.size > seen.index)

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sandbox.audit import index
+from sandbox.audit.bodies import Kept, kept_of
 from sandbox.audit.disclosure import Header, Line
+from sandbox.audit.erasures import erased_of
 from sandbox.audit.events import EventType, read_entry
-from sandbox.audit.store import log_body
 from sandbox.contracts import participants
 from sandbox.core.canonical import Json
 from sandbox.core.database import Transaction
@@ -57,7 +57,7 @@ def disclose(house: House, extent: Extent, to: str, basis: str, by: Identity | N
 
 
 def lines(house: House, extent: Extent) -> Iterator[bytes]:
-    """What :func:`disclose` gives, for those who have put it on the record themselves."""
+    """What :func:`disclose` gives, without a word on the record: for what holds it among other things."""
     with house.database.read() as connection:
         note = house.log.head(connection).note
     yield Header(house.log.verifier.name, extent.first, extent.last, note, extent.names).line()
@@ -69,30 +69,25 @@ def lines(house: House, extent: Extent) -> Iterator[bytes]:
 def _lines(house: House, start: int, stop: int, names: Collection[str] | None) -> Iterator[Line]:
     with house.database.read() as connection:
         entries = [read_entry(leaf) for leaf in house.log.entries(connection, start, stop)]
-        bodies = _bodies(connection, [entry["id"] for entry in entries])
+        kept = kept_of(connection, [entry["id"] for entry in entries])
     for at, entry in enumerate(entries, start):
-        for name in sorted(entry["sealed"] if names is None else entry["sealed"].keys() & {*names}):
-            kept = bodies.get((entry["id"], name))
-            line = Line(at, entry["id"], name, *kept) if kept else _gone(house, at, entry["id"], name)
-            if line is not None:
-                yield line
+        wanted = sorted(entry["sealed"] if names is None else entry["sealed"].keys() & {*names})
+        yield from _of_entry(house, at, entry["id"], wanted, kept[entry["id"]])
 
 
-def _bodies(connection: Connection, entries: list[str]) -> dict[tuple[str, str], tuple[bytes, bytes]]:
-    rows = connection.execute(sa.select(log_body).where(log_body.c.entry_id.in_(entries)))
-    return {(row.entry_id, row.name): (row.salt, row.value) for row in rows}
+def _of_entry(house: House, at: int, entry: str, names: list[str], kept: Kept) -> Iterator[Line]:
+    erased = {} if kept.keys() >= {*names} else _erased(house, entry)
+    for name in names:
+        if name in kept:
+            yield Line(at, entry, name, *kept[name])
+        elif name in erased:
+            yield Line(at, entry, name, by=erased[name])
 
 
-def _gone(house: House, at: int, entry: str, name: str) -> Line | None:
-    """Where the log says that a value was erased; None where it does not."""
+def _erased(house: House, entry: str) -> dict[str, int]:
     index.catch_up(house.database)
-    told = sa.select(index.log_term.c.idx).where(index.log_term.c.kind == "entry", index.log_term.c.value == entry)
     with house.database.read() as connection:
-        for by in [*connection.scalars(told.order_by(index.log_term.c.idx))]:
-            said = read_entry(house.log.entries(connection, by, by + 1)[0])
-            if said["type"] == EventType.BODY_ERASED and said["entry"] == entry and name in said["names"]:
-                return Line(at, entry, name, by=by)
-    return None
+        return erased_of(connection, entry)
 
 
 def _require_regulator(connection: Connection, to: str) -> None:

@@ -1,7 +1,7 @@
 """Sealed values are erased, on a legal basis that stands in the log; entries, proofs and receipts stay as they were."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -94,13 +94,6 @@ def scrub(house: House) -> bool:
         connection.close()
 
 
-def erased_names(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Entry and name of every sealed value that these entries say was erased."""
-    for entry in entries:
-        if entry["type"] == EventType.BODY_ERASED:
-            yield from ((entry["entry"], name) for name in entry["names"])
-
-
 def _carry_out(house: House, erasures: Sequence[Erasure], basis: str) -> None:
     told, at = [house.new_entry() for _ in erasures], house.now()
 
@@ -141,6 +134,10 @@ def _require_sealed(entry: Mapping[str, Any], names: Collection[str]) -> None:
             f"{clear[0]!r} of entry {entry['id']} stands in clear and is part of the log; expected a sealed member.",
             hint="What may be erased: " + (", ".join(sorted(entry["sealed"])) or "nothing of this entry") + ".",
         )
+    unknown = sorted({*names} - entry["sealed"].keys())
+    if unknown:
+        hint = "What is sealed there: " + (", ".join(sorted(entry["sealed"])) or "nothing") + "."
+        raise NotFound("body.unknown", f"Entry {entry['id']} seals no {unknown[0][:40]!r}.", hint=hint)
 
 
 def _overwrite_what_is_deleted(connection: Connection) -> None:

@@ -13,7 +13,7 @@ from sandbox.catalog.descriptor import describe
 from sandbox.contracts import charters, offers, registry
 from sandbox.core.canonical import canonical, parse
 from sandbox.core.errors import NotFound
-from sandbox.core.terms import Digest, Participant, Role
+from sandbox.core.terms import OVERSEERS, Digest, Participant
 from sandbox.exchange import policies, runs
 from sandbox.exchange.disclose import Extent, lines
 from sandbox.exchange.house import House
@@ -26,7 +26,7 @@ def evidence(house: House, who: Participant, query_id: str) -> bytes:
         NotFound: ``query.unknown``, also for everybody else.
         Tampered: ``tampered.dataset``, ``tampered.policy`` when what is stored is not what was signed.
     """
-    if not who.roles & {Role.REGULATOR, Role.OPERATOR}:
+    if not who.roles & OVERSEERS:
         raise NotFound("query.unknown", f"No query {query_id[:40]!r}, or it is not yours.", hint="Check the id.")
     files: dict[str, bytes] = {}
     with house.database.read() as connection:

@@ -319,7 +319,7 @@ class Exchange:
             "engine": self._try(self.house.engine.require_isolation),
         }
         if self.house.settings.witness_policy:
-            parts["witnesses"] = self._try(lambda: witnessing.standing(self.house))
+            parts["witnesses"] = self._try(lambda: witnessing.standing(self.house.settings))
         return parts
 
     def _probe_database(self) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy.engine import Connection
 
 from sandbox.audit.events import EventType
-from sandbox.audit.log import Log
+from sandbox.audit.log import Entry, Log, written_down
 from sandbox.catalog.intake import Intake
 from sandbox.catalog.shelf import Shelf
 from sandbox.contracts import charters, registry
@@ -74,6 +74,12 @@ class House:
     ) -> None:
         """Put an event on the record, in the transaction of the state it tells of."""
         self.log.record(tx, kind, self.clock.now(), entry_id=entry_id, clear=clear, sealed=sealed or {})
+
+    def written_down(
+        self, kind: EventType, entry_id: EntryId, clear: Mapping[str, Json], sealed: Mapping[str, Json] | None = None
+    ) -> Entry:
+        """An entry made ready before its unit: what every query writes is not made on the one writer thread."""
+        return written_down(kind, self.clock.now(), entry_id=entry_id, clear=clear, sealed=sealed)
 
     def signers(self, connection: Connection, at: datetime | None = None, use: KeyUse = KeyUse.CONTRACT) -> Signers:
         """Whose signatures count, for one use, at an instant; now unless said otherwise."""

@@ -12,7 +12,7 @@ from sandbox.core.clock import text_of
 from sandbox.core.database import Transaction
 from sandbox.core.errors import Invalid, PolicyRefused
 from sandbox.core.keys import VerifyKey
-from sandbox.core.terms import SCOPES, Digest, KeyUse, Participant, ParticipantId, Role, Vnd
+from sandbox.core.terms import OVERSEERS, SCOPES, Digest, KeyUse, Participant, ParticipantId, Role, Vnd
 from sandbox.exchange import questions
 from sandbox.exchange.decide import in_words
 from sandbox.exchange.house import House
@@ -21,7 +21,6 @@ from sandbox.market import ledger
 
 MOST_VND: Final = 10**15
 SUPERVISE: Final = "supervise"
-_OVERSEERS: Final = frozenset({Role.REGULATOR, Role.OPERATOR})
 STRONG: Final = ("mfa",)
 """How the operator has made sure who takes a token: more than one factor (Decree 356/2025, art. 9(3); RFC 8176)."""
 
@@ -165,7 +164,7 @@ def create_token(
 
 
 def _scopes(holder: Participant, wanted: Collection[str] | None) -> frozenset[str]:
-    useful = frozenset(SCOPES) if holder.roles & _OVERSEERS else frozenset(SCOPES) - {SUPERVISE}
+    useful = frozenset(SCOPES) if holder.roles & OVERSEERS else frozenset(SCOPES) - {SUPERVISE}
     if wanted is None:
         return useful
     if not wanted or not useful >= set(wanted):

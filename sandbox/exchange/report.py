@@ -4,17 +4,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import orjson
 from sqlalchemy.engine import Connection
 
 from sandbox.audit import receipt as receipts
 from sandbox.audit import tiles
+from sandbox.audit.bodies import kept_of, require_sealed
+from sandbox.audit.erasures import erased_names
 from sandbox.audit.events import SALT_BYTES, EventType, seal
 from sandbox.core.canonical import canonical, parse
 from sandbox.core.clock import day_of, instant_of
 from sandbox.core.errors import Tampered
-from sandbox.core.terms import Participant, Role
+from sandbox.core.terms import OVERSEERS, Participant
 from sandbox.exchange import runs
-from sandbox.exchange.erase import erased_names
 from sandbox.exchange.house import CHECKPOINT_FOLDER, House
 from sandbox.market import volume
 from sandbox.market.volume import Volume
@@ -34,7 +36,7 @@ def counted(house: House, by: str | None = None) -> tuple[Volume, Mapping[str, V
     """The volume from the ledger, whole and by a dimension, once the log's own count has given the same (I7).
 
     Raises:
-        Tampered: ``tampered.ledger`` when it has not.
+        Tampered: ``tampered.ledger`` when it has not, as after a recovery that brought sales back without their money.
         Invalid: ``volume.dimension``.
     """
     with house.database.read() as connection:  # one snapshot: a query that settles meanwhile is in both or in neither
@@ -43,10 +45,21 @@ def counted(house: House, by: str | None = None) -> tuple[Volume, Mapping[str, V
         recounted = volume.fold(entries)
         shares = volume.fold_by(entries, _key_of(house, connection, by, entries)) if by else {}
     if (total, parts) != (recounted, shares):
-        raise Tampered(
-            "tampered.ledger", "The ledger and the log give different volumes.", hint="Stop trading and investigate."
-        )
+        raise _unequal(entries)
     return total, parts
+
+
+def _unequal(entries: list[dict[str, Any]]) -> Tampered:
+    """The error for a ledger that is not the log's; the log itself tells where a recovery is the reason."""
+    told, hint = "The ledger and the log give different volumes.", "Stop trading and investigate."
+    lost = [f"{entry['from']} to {entry['to']}" for entry in entries if entry["type"] == EventType.LOG_RECOVERED]
+    if lost:
+        told += f" The entries {', '.join(lost)} were recovered without their state."
+        hint = (
+            "Put back a backup of the database that holds those entries, then run: sandbox log recover. Without one "
+            "the log alone tells the volume: sandbox verify log --replay."
+        )
+    return Tampered("tampered.ledger", told, hint=hint)
 
 
 def _key_of(
@@ -92,7 +105,7 @@ def receipt(house: House, who: Participant, query_id: str) -> bytes:
     Raises:
         NotFound: ``query.unknown``, also when it is another buyer's.
     """
-    overseer = who.roles & {Role.REGULATOR, Role.OPERATOR}
+    overseer = who.roles & OVERSEERS
     with house.database.read() as connection:
         _, entry = runs.outcome_of(connection, query_id, None if overseer else who.id)
         withheld = () if overseer else ("question",)
@@ -109,12 +122,12 @@ def explained(house: House, who: Participant, query_id: str) -> dict[str, Any]:
         NotFound: ``query.unknown``, also when it is another buyer's.
         Tampered: ``tampered.body`` when the stored question is not the one that the log commits to.
     """
-    overseer = who.roles & {Role.REGULATOR, Role.OPERATOR}
+    overseer = who.roles & OVERSEERS
     with house.database.read() as connection:
         state, entry_id = runs.decided_by(connection, query_id, None if overseer else who.id)
         _, leaf = house.log.find(connection, entry_id)
         entry = parse(leaf)
-        question = _body(house, connection, entry, "question")
+        question = _body(connection, entry, "question")
     said: Any = entry.get("policy") or {}
     if question and not overseer:  # what others have traded today is not for buyers
         del question["context"]["usage"]
@@ -128,14 +141,12 @@ def explained(house: House, who: Participant, query_id: str) -> dict[str, Any]:
     }
 
 
-def _body(house: House, connection: Connection, entry: Mapping[str, Any], name: str) -> Any:
-    found = house.log.bodies(connection, entry["id"]).get(name)
-    if found is None:
+def _body(connection: Connection, entry: Mapping[str, Any], name: str) -> Any:
+    kept = kept_of(connection, [entry["id"]])[entry["id"]]
+    if name not in kept:
         return None
-    salt, value = found
-    if seal(name, salt, canonical(value)) != entry["sealed"].get(name):
-        raise Tampered("tampered.body", "A stored body is not the one that the log commits to.", hint="Stop trading.")
-    return value
+    require_sealed(entry, {name: kept[name]})
+    return orjson.loads(kept[name][1])
 
 
 def export_log(house: House) -> int:

@@ -41,15 +41,15 @@ def admit(house: House, case: Case, decision: Decision) -> list[tuple[str, int]]
         "isolation": house.engine.isolation,
         "vnd": int(quote.total) if quote else 0,
     }
-
     sealed = case.sealed() | case.asked() | {"extracts": case.extracts}  # a digest of what can be guessed would tell it
+    told = house.written_down(EventType.QUERY_AUTHORIZED, entry, clear, sealed)
 
     def write(tx: Transaction) -> None:
         orders.require_untouched(case.standing(tx.connection))
         budget.reserve(tx, uses)
         ledger.reserve(tx, entry, case.id, case.buyer.id, quote.total if quote else Vnd(0))
         runs.begin(tx, case.id, case.buyer.id, entry, held, lease)
-        house.record(tx, EventType.QUERY_AUTHORIZED, entry, clear, sealed)
+        house.log.add(tx, told)
 
     house.database.write(write)
     return held
@@ -73,10 +73,11 @@ def refuse(house: House, case: Case, refusal: SandboxError) -> None:
     clear = case.clear() | {"code": refusal.code, "reasons": list(refusal.reasons), "isolation": house.engine.reached}
     if case.decision is not None:
         clear["policy"] = {"bundle": case.decision.policy, "decision": "allow" if case.decision.allow else "deny"}
+    told = house.written_down(EventType.QUERY_REFUSED, entry, clear, case.sealed() | case.asked())
 
     def write(tx: Transaction) -> None:
         runs.refuse(tx, case.id, case.buyer.id, entry, at)
-        house.record(tx, EventType.QUERY_REFUSED, entry, clear, case.sealed() | case.asked())
+        house.log.add(tx, told)
 
     house.database.write(write)
     refusal.query = case.id
@@ -91,13 +92,13 @@ def fail(
     clear: dict[str, Json] = {"query": query, "code": known.code, "reasons": list(known.reasons)}
     clear["isolation"] = house.engine.reached
     clear |= case.told_to_leave() if case else {}
-    sealed = case.asked_to_leave() if case else {}
+    told = house.written_down(EventType.QUERY_FAILED, entry, clear, case.asked_to_leave() if case else {})
 
     def write(tx: Transaction) -> None:
         runs.finish(tx, query, "failed", entry)
         ledger.refund(tx, entry, query)
         budget.release(tx, uses)
-        house.record(tx, EventType.QUERY_FAILED, entry, clear, sealed)
+        house.log.add(tx, told)
 
     house.database.write(write)
 
@@ -123,12 +124,13 @@ def settle(house: House, case: Case, released: Released, uses: list[tuple[str, i
     clear |= case.told_to_leave()
     clear |= {"meter": meter, "groups_withheld": released.groups_withheld, "isolation": house.engine.reached}
     sealed = case.sealed() | case.asked_to_leave() | {"result": {"sha256": released.spool.digest, "media": ARROW}}
+    told = house.written_down(EventType.QUERY_COMPLETED, entry, clear, sealed)
 
     def write(tx: Transaction) -> None:
         orders.require_untouched(case.standing(tx.connection))  # a result that waits is frozen, not given
         runs.finish(tx, case.id, "completed", entry)
         ledger.capture(tx, entry, case.id, settlement)
-        house.record(tx, EventType.QUERY_COMPLETED, entry, clear, sealed)
+        house.log.add(tx, told)
 
     try:
         house.database.write(write)

@@ -34,9 +34,11 @@ def wanted(
     if unknown:
         _refuse(f"Nothing is found by {unknown[0][:40]!r}.")
     if not 1 <= limit <= MOST:
-        _refuse(f"A page has 1 to {MOST} entries, not {limit}.")
+        hint = "Ask for a page at a time, and go on with its cursor."
+        raise Invalid("audit.filter", f"A page has 1 to {MOST} entries, not {limit}.", hint=hint)
     if filters.get("type") not in {None, *EventType}:
-        _refuse(f"No entry is of the type {filters['type'][:40]!r}.")
+        hint = "One of: " + ", ".join(sorted(EventType)) + "."
+        raise Invalid("audit.filter", f"No entry is of the type {filters['type'][:40]!r}.", hint=hint)
     terms = tuple((name, _text(name, value)) for name, value in sorted(filters.items()) if name in KINDS)
     since, until = filters.get("from"), filters.get("to")
     return Wanted(

@@ -12,15 +12,16 @@ from sandbox.audit import store
 from sandbox.audit.cosignatures import keep_cosignature, last_cosigned
 from sandbox.audit.layout import node_of
 from sandbox.audit.merkle import consistency_proof
-from sandbox.audit.note import judged, signature_line
+from sandbox.audit.note import MOST_SIGNATURES, judged, signature_line, unverified
 from sandbox.audit.quorum import TrustPolicy, Witness, read_policy
 from sandbox.audit.store import Head
 from sandbox.audit.witness import Answer, Submission
 from sandbox.audit.witness_client import size_of, submit
 from sandbox.core.database import Transaction
-from sandbox.core.errors import NotFound, SandboxError, Unavailable
+from sandbox.core.errors import Invalid, NotFound, SandboxError, Unavailable
 from sandbox.exchange.house import House
 from sandbox.exchange.report import export_log
+from sandbox.settings import Settings
 
 SEEN_FILE: Final = "witnesses.json"
 COSIGNED: Final = "cosigned"
@@ -39,21 +40,28 @@ class Outcome:
     size: int
 
 
-def policy_of(house: House) -> TrustPolicy | None:
+def policy_of(settings: Settings) -> TrustPolicy | None:
     """The trust policy whose witnesses are asked; None without the setting ``witness_policy``.
 
     Raises:
         NotFound: ``witness.policy`` when the file cannot be read.
         Invalid: ``quorum.malformed``, ``vkey.malformed``.
     """
-    path = house.settings.witness_policy
+    path = settings.witness_policy
     if path is None:
         return None
     try:
-        return read_policy(path.read_bytes())
+        policy = read_policy(path.read_bytes())
     except OSError:
         hint = "Check the setting witness_policy."
         raise NotFound("witness.policy", f"The trust policy {path.name} cannot be read.", hint=hint) from None
+    if len(policy.witnesses) >= MOST_SIGNATURES:  # nobody could read a checkpoint that all of them have cosigned
+        raise Invalid(
+            "quorum.malformed",
+            f"The trust policy names {len(policy.witnesses)} witnesses, more than one checkpoint can name.",
+            hint=f"Name at most {MOST_SIGNATURES - 1}: one signature is the log's own.",
+        )
+    return policy
 
 
 def ask_witnesses(house: House) -> int:
@@ -66,7 +74,7 @@ def ask_witnesses(house: House) -> int:
         NotFound, Invalid: as :func:`policy_of`.
         Tampered: as :func:`sandbox.exchange.report.export_log`.
     """
-    policy = policy_of(house)
+    policy = policy_of(house.settings)
     asked = [witness for witness in policy.witnesses.values() if witness.url] if policy else []
     if not asked:
         return 0
@@ -129,8 +137,9 @@ class _Asking:
 
     def _keep(self, witness: Witness, lines: bytes) -> None:
         """Keep the witness's own line out of all that it answered, once its signature is found good."""
-        _, good = judged(self.head.note + lines, [self.house.log.verifier, witness.verifier])
-        if not good[witness.verifier.identity]:
+        text, good = judged(self.head.note + lines, [self.house.log.verifier, witness.verifier])
+        # the lines may hold an empty one, below which all that stood before would be the text that was signed
+        if text != unverified(self.head.note)[0] or not good[witness.verifier.identity]:
             raise Unavailable("witness.answer", "The witness answered without a cosignature under its key.")
         line, at = signature_line(witness.verifier, good[witness.verifier.identity][0]), self.house.now()
 
@@ -143,9 +152,9 @@ class _Asking:
 # --- what people are told ---
 
 
-def _seen(house: House) -> Mapping[str, Outcome]:
+def _seen(home: Path) -> Mapping[str, Outcome]:
     try:
-        document = json.loads((house.settings.home / SEEN_FILE).read_bytes())
+        document = json.loads((home / SEEN_FILE).read_bytes())
         return {name: Outcome(str(said["result"]), int(said["size"])) for name, said in document.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none asked yet; it is made anew each time
         return {}
@@ -159,7 +168,7 @@ def _remember(house: House, outcomes: Mapping[str, Outcome]) -> None:
     draft.replace(path)
 
 
-def standing(house: House) -> str:
+def standing(settings: Settings) -> str:
     """How witnessing stands, in words: ``2 of 2``, or whose cosignature is missing and why; alarms come first.
 
     These are words and no error: a witness that says it has seen another history shows no proof of that, and no
@@ -168,9 +177,9 @@ def standing(house: House) -> str:
     Raises:
         NotFound, Invalid: as :func:`policy_of`.
     """
-    policy = policy_of(house)
+    policy = policy_of(settings)
     names = [witness.name for witness in policy.witnesses.values() if witness.url] if policy else []
-    seen = _seen(house)
+    seen = _seen(settings.home)
     results = {name: seen[name].result if name in seen else "not asked yet" for name in names}
     alarms = [f"ALARM {name}: {_ALARMING[said]}" for name, said in results.items() if said in _ALARMING]
     missing = [f"{name}: {said}" for name, said in results.items() if said != COSIGNED and said not in _ALARMING]

@@ -26,6 +26,7 @@ from sandbox.core.errors import Invalid, NotCovered, NotFound, SandboxError, Tam
 from sandbox.core.keys import SigningKey, key_from_seed, new_key
 from sandbox.core.signing import sign
 from sandbox.core.terms import EntryId
+from tests.logs import root_of, write_log
 from tests.served import serving
 
 Opened = tuple[Database, Log]
@@ -193,7 +194,7 @@ def test_an_unknown_key_verifies_no_receipt(given: bytes) -> None:
 
 def test_all_required_parties_must_have_signed(given: bytes, vkey: str) -> None:
     both = [EXCHANGE.verify_key, OTHER.verify_key]
-    with pytest.raises(Invalid, match="required party"):
+    with pytest.raises(Tampered, match="required party"):
         verify_receipt(given, vkey, signers=both)
 
     def add(document: dict[str, Any]) -> None:
@@ -324,6 +325,33 @@ def test_a_receipt_of_another_history_than_the_published_one_is_a_mismatch(
     (published / "checkpoint").write_bytes(sign_note(Checkpoint(ORIGIN, 301, bytes(32)).text, ORIGIN, key))
     with pytest.raises((Tampered, Unavailable)):
         verify_receipt(given, vkey, log=published)
+
+
+def test_a_receipt_of_a_log_that_went_on_otherwise_is_proof_of_a_fork(
+    tmp_path: Path, vkey: str, given: bytes, key: SigningKey
+) -> None:
+    leaves = [f'{{"n":{number}}}'.encode() for number in range(520)]
+    write_log(tmp_path / "other", leaves)
+    other = sign_note(Checkpoint(ORIGIN, 520, root_of(leaves)).text, ORIGIN, key)
+    (tmp_path / "other/checkpoint").write_bytes(other)
+    with pytest.raises(Forked) as refusal:
+        verify_receipt(given, vkey, log=tmp_path / "other")
+    assert (refusal.value.old, refusal.value.new) == (read_proof(json.loads(given)["proof"]).checkpoint, other)
+
+
+def test_a_damaged_tile_is_no_proof_of_a_fork(
+    published: Path, opened: Opened, sell: Sell, engine: Engine, given: bytes, vkey: str
+) -> None:
+    sell(opened, 300, 520)
+    export(engine, published)
+    for path in ("tile/0/001", "tile/0/002.p/8"):
+        whole = (published / path).read_bytes()
+        (published / path).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+        with pytest.raises(Tampered) as refusal:
+            verify_receipt(given, vkey, log=published)
+        assert refusal.value.code == "verify.mismatch"
+        (published / path).write_bytes(whole)
+    assert verify_receipt(given, vkey, log=published).size == 520
 
 
 def test_a_published_log_that_lacks_a_file_could_not_be_checked(published: Path, given: bytes, vkey: str) -> None:

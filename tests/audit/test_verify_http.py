@@ -162,7 +162,8 @@ def test_more_bytes_than_a_file_can_have_are_not_read(
 
 
 def test_a_server_that_drips_is_given_up(served: Served, vkey: str) -> None:
-    with Http(served.url, sleep=lambda _: None, seconds=0.0) as reader, pytest.raises(Unavailable, match="in time"):
+    served.instead["checkpoint"] = [Answer(body=b"x", pause=1)] * 4
+    with Http(served.url, sleep=lambda _: None, seconds=0.2) as reader, pytest.raises(Unavailable, match="in time"):
         verify_log(reader, vkey)
     assert served.asked == ["checkpoint"] * 4
 

@@ -432,3 +432,16 @@ def test_the_door_says_when_the_memory_is_gone_and_nothing_of_where_it_was(state
 def test_a_name_that_no_note_can_hold_makes_no_witness(state: StateFile, clock: ManualClock) -> None:
     with pytest.raises(SandboxError):
         Witness("two words", KEY, [VERIFIER], state, clock)
+
+
+def test_a_memory_is_not_made_while_another_is_at_work_on_it(tmp_path: Path) -> None:
+    """Both would write the same draft, and the one at work would put the empty memory in place of its own."""
+    state = StateFile(tmp_path / "state")
+    state.create()
+    with ThreadPoolExecutor(1) as other, state.alone():
+        made = other.submit(StateFile(state.path).create)
+        with pytest.raises(TimeoutError):
+            made.result(0.1)
+        state.store(state.read())
+    with pytest.raises(Conflict):
+        made.result()

@@ -80,7 +80,7 @@ def test_a_disclosure_is_written_once_and_verified_by_a_stranger(terminal: Termi
     terminal.run("disclose", "--entries", "0..5", *SHOWN, "--out", "shown.ndjson")
     assert (terminal.folder / "shown.ndjson").stat().st_mode & 0o777 == 0o600
     words = ("verify", "disclosure", "shown.ndjson", "--log", "home/log", "--vkey", "log.vkey")
-    assert "verified: entries 0 to 5" in terminal.run(*words).stderr
+    assert "verified: entries 0 to 5" in terminal.run(*words).stdout
     assert json.loads(terminal.run(*words, "--json").stdout)["entries"] == 6
     again = terminal.run("disclose", "--entries", "0..5", *SHOWN, "--out", "shown.ndjson", code=6)
     assert "file.exists" in again.stderr
@@ -114,7 +114,7 @@ def test_a_pack_is_written_once_and_judged_by_a_stranger(terminal: Terminal, que
     words = ("verify", "pack", "evidence.zip", "--vkey", "log.vkey")
     told = terminal.run(*words)
     assert told.stdout.count("equal: ent_") == 2
-    assert f"verified: decision of {query}" in told.stderr
+    assert f"verified: decision of {query}" in told.stdout
     document = json.loads(terminal.run(*words, "--log", "home/log", "--json").stdout)
     assert document["verified"]
     assert {each["outcome"] for each in document["decisions"]} == {"equal"}

@@ -1,7 +1,12 @@
 """The books: what the ledger says in SQL, and what the log says when it is folded, are the same to the đồng."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from sandbox import bootstrap
+from sandbox.audit import recovery
 from sandbox.core.errors import SandboxError, Tampered
 from tests.forging import forge
 from tests.world import INDEX, World
@@ -44,3 +49,33 @@ def test_books_that_were_cooked_are_not_told(ready: World) -> None:
         assert refusal.value.code == "tampered.ledger"
     finally:
         forge(ready.settings.database, "UPDATE account SET balance = balance - 1 WHERE name = 'fee:exchange'")
+
+
+def test_after_a_recovery_the_volume_says_which_entries_came_back_without_their_money(
+    ready: World, tmp_path: Path
+) -> None:
+    ready.exchange.close()
+    shutil.copy(ready.home / "exchange.db", tmp_path / "older.db")
+    ready.exchange = bootstrap.build(ready.settings, ready.clock)
+    ready.query()
+    size = len(ready.entries())
+    ready.exchange.close()
+    shutil.copy(ready.home / "exchange.db", tmp_path / "newest.db")
+    shutil.copy(tmp_path / "older.db", ready.home / "exchange.db")
+    with bootstrap.open_record(ready.settings, ready.clock) as record:
+        lost = recovery.missing(record.engine, record.folder, record.log.verifier)
+        assert lost
+        recovery.recover(record.engine, record.log, record.folder, lost, ready.clock)
+    ready.exchange = bootstrap.build(ready.settings, ready.clock)
+    with pytest.raises(Tampered, match=f"entries {lost.first} to {size - 1} were recovered without") as refusal:
+        ready.exchange.counted_volume()
+    assert (refusal.value.code, "backup" in refusal.value.hint) == ("tampered.ledger", True)
+    # the way out, as the hint says: the newest backup, and what was published after it
+    ready.exchange.close()
+    shutil.copy(tmp_path / "newest.db", ready.home / "exchange.db")
+    with bootstrap.open_record(ready.settings, ready.clock) as record:
+        absent = recovery.missing(record.engine, record.folder, record.log.verifier)
+        if absent:
+            recovery.recover(record.engine, record.log, record.folder, absent, ready.clock)
+    ready.exchange = bootstrap.build(ready.settings, ready.clock)
+    assert ready.exchange.counted_volume()[0].count == 1

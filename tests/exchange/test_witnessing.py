@@ -115,7 +115,7 @@ def test_a_head_that_two_witnesses_cosigned_is_stored_published_and_opens_under_
         assert ask_witnesses(mine) == 2
     opened = read_policy((mine.settings.witness_policy or Path()).read_bytes()).open(published(mine))
     assert (opened.checkpoint.size, list(opened.cosigned)) == (newest(mine), ["one", "two"])
-    assert standing(mine) == "2 of 2"
+    assert standing(mine.settings) == "2 of 2"
     with mine.database.read() as connection:
         head = witnessed_head(connection, newest(mine) - 1)
         assert head
@@ -150,7 +150,7 @@ def test_a_cosignature_that_was_not_heard_of_is_asked_for_once_more(
     with served(losing) as one:
         mine = house(one=one)
         assert ask_witnesses(mine) == 0
-        assert standing(mine) == "0 of 1; one: status 500"
+        assert standing(mine.settings) == "0 of 1; one: status 500"
         grow(world)
         assert ask_witnesses(mine) == 1
     assert [answer.status for answer in lost] == [200, 409, 200]
@@ -179,7 +179,7 @@ def test_witnesses_that_are_gone_or_answer_nonsense_delay_nobody_and_store_nothi
     with served(honest("two").add_checkpoint) as two:
         mine = house(one=NOWHERE, two=two)
         assert ask_witnesses(mine) == 1
-    assert standing(mine) == "1 of 2; one: witness.unreachable"
+    assert standing(mine.settings) == "1 of 2; one: witness.unreachable"
 
 
 LINE = "— one.example/w AAAAAAAA\n".encode()
@@ -211,7 +211,7 @@ def test_a_hostile_witness_is_not_believed(house: Callable[..., House], answer: 
     with served(lambda body: answer) as one:
         mine = house(one=one)
         assert ask_witnesses(mine) == 0
-    assert standing(mine) == f"0 of 1; one: {said}"
+    assert standing(mine.settings) == f"0 of 1; one: {said}"
     with mine.database.read() as connection:
         assert cosignatures(connection, newest(mine)) == []
     assert published(mine).count("—".encode()) == 1
@@ -256,11 +256,11 @@ def test_a_restored_older_database_raises_an_alarm(
             grow(world)
         assert ask_witnesses(house(one=one)) == 1
         assert ask_witnesses(old) == 0
-        assert standing(old).startswith("ALARM one: it has seen more entries")
+        assert standing(old.settings).startswith("ALARM one: it has seen more entries")
         for _ in range(3):
             before.exchange.top_up(ParticipantId(BUYER), 2_000, "UNC")
         assert ask_witnesses(old) == 0
-        assert standing(old).startswith("ALARM one: it holds another history")
+        assert standing(old.settings).startswith("ALARM one: it holds another history")
         before.exchange.close()
 
 
@@ -279,22 +279,28 @@ def test_a_witness_that_drips_is_given_up(
         assert ask_witnesses(mine) == 1
         assert time.monotonic() - began < 3
         go.set()
-    assert standing(mine) == "1 of 2; one: witness.slow"
+    assert standing(mine.settings) == "1 of 2; one: witness.slow"
 
 
 def test_without_a_policy_or_an_address_nobody_is_asked(world: World, house: Callable[..., House]) -> None:
     assert ask_witnesses(world.exchange.house) == 0
     assert "witnesses" not in world.exchange.status()
     assert ask_witnesses(house(one="")) == 0
-    assert standing(house(one="")) == "0 of 0"
+    assert standing(house(one="").settings) == "0 of 0"
 
 
 def test_a_policy_that_is_missing_or_malformed_is_said(world: World, house: Callable[..., House]) -> None:
     mine = house(one=NOWHERE)
     path = mine.settings.witness_policy or Path()
-    assert standing(mine) == "0 of 1; one: not asked yet"
+    assert standing(mine.settings) == "0 of 1; one: not asked yet"
     path.write_text("quorum\n")
     with pytest.raises(Invalid):
+        ask_witnesses(mine)
+    names = [f"w{number}" for number in range(64)]
+    vkeys = [cosigner(name, key_from_seed(name, name.zfill(32).encode()).verify_key).vkey for name in names]
+    many = [f"witness {name} {vkey} {NOWHERE}" for name, vkey in zip(names, vkeys, strict=True)]
+    path.write_text("\n".join([f"log {world.vkey}", *many, "quorum none", ""]))
+    with pytest.raises(Invalid, match="names 64 witnesses"):
         ask_witnesses(mine)
     path.unlink()
     with pytest.raises(NotFound) as refusal:

@@ -16,7 +16,7 @@ from sandbox.audit.verify import verify_log
 from sandbox.core.engines import open_engine, sqlite_url
 from sandbox.core.errors import Unavailable
 from tests.deeds import VKEY, Deeds, deed
-from tests.saboteur import SYNCS, WRITES, Call, Outcome, Say, Verdict, Work, at, innocent, sabotage
+from tests.saboteur import SYNCS, WRITES, Call, Judge, Outcome, Say, Verdict, Work, at, innocent, patiently, sabotage
 
 pytestmark = pytest.mark.usefixtures("watched_kernel")
 
@@ -54,15 +54,22 @@ def every_fault(
 
     But not of those on SQLite's shared memory, which a restart makes anew.
     """
-    whole = sabotage(work(copy(tmp_path / "whole")), innocent)
+    numbers = itertools.count()
+    whole = patiently(lambda: sabotage(work(copy(tmp_path / f"whole-{next(numbers)}")), innocent))
     assert whole.end == "done"
     for call in representative([call for call in whole.calls if where in call.file and not call.file.endswith("-shm")]):
         for verdict in FAULTS:
             if verdict is Verdict.PERSISTED and call.name in (*SYNCS, "openat"):
                 continue  # for these it is the same as lost, or no harm
             folder = tmp_path / f"{verdict.name}-{call.number}"
-            broken = copy(folder)
-            outcome = sabotage(work(broken), at(call.number, verdict))
+            judge = at(call.number, verdict)
+
+            def attempt(folder: Path = folder, judge: Judge = judge) -> tuple[Deeds, Outcome]:
+                shutil.rmtree(folder, ignore_errors=True)
+                broken = copy(folder)
+                return broken, sabotage(work(broken), judge)
+
+            broken, outcome = patiently(attempt)
             yield f"{verdict.name} at {call.number}, {call}: {outcome.end}", broken, outcome
             shutil.rmtree(folder)
 

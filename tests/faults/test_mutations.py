@@ -18,14 +18,14 @@ FLIPS = 37
 """Places in each file where one bit is flipped."""
 
 
-class Served(httpx2.BaseTransport):
+class Served(httpx2.AsyncBaseTransport):
     """A server of files that stand in memory, so that a thousand damaged logs cost nothing; it says what was asked."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
         self.asked: set[str] = set()
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         name = request.url.path.removeprefix("/log/")
         self.asked.add(name)
         content = self.files.get(name)

@@ -14,7 +14,7 @@ from sandbox.core.clock import ManualClock
 from sandbox.core.engines import open_engine, sqlite_url
 from sandbox.core.errors import SandboxError, Tampered
 from tests.deeds import KEY, NOON, ORIGIN, VKEY, Deeds, deed, opened
-from tests.saboteur import Say, Verdict, Work, at, innocent, sabotage
+from tests.saboteur import Judge, Outcome, Say, Verdict, Work, at, innocent, patiently, sabotage
 
 FAULTS = [Verdict.LOST, Verdict.PERSISTED, Verdict.LAST]
 NAMES = [f"ent_{number}" for number in range(270)]
@@ -96,9 +96,16 @@ def test_whatever_call_of_a_recovery_fails_all_of_it_is_there_or_nothing_and_it_
         for verdict in FAULTS:
             if verdict is Verdict.PERSISTED and call.name != "pwrite64":
                 continue  # the same as lost, or no harm
-            deeds = copied(behind, tmp_path / f"{verdict.name}-{call.number}")
-            files = {path: path.read_bytes() for path in deeds.folder.rglob("*") if path.is_file()}
-            outcome = sabotage(recovering(deeds), at(call.number, verdict))
+            folder = tmp_path / f"{verdict.name}-{call.number}"
+            judge = at(call.number, verdict)
+
+            def attempt(folder: Path = folder, judge: Judge = judge) -> tuple[Deeds, Outcome]:
+                shutil.rmtree(folder, ignore_errors=True)
+                deeds = copied(behind, folder)
+                return deeds, sabotage(recovering(deeds), judge)
+
+            files = {path: path.read_bytes() for path in copied(behind, folder).folder.rglob("*") if path.is_file()}
+            deeds, outcome = patiently(attempt)
             try:
                 ends[after_the_fault(deeds, recovered="recovered" in outcome.said)] += 1
                 assert all(

@@ -19,7 +19,7 @@ from sandbox.core.clock import ManualClock
 from sandbox.core.errors import Unavailable
 from sandbox.core.keys import key_from_seed
 from tests.deeds import KEY, NOON, ORIGIN, VKEY, Deeds, opened
-from tests.saboteur import Call, Outcome, Say, Verdict, Work, at, innocent, sabotage
+from tests.saboteur import Call, Judge, Outcome, Say, Verdict, Work, at, innocent, patiently, sabotage
 
 pytestmark = pytest.mark.usefixtures("watched_kernel")
 
@@ -78,8 +78,14 @@ def test_whatever_call_of_a_witness_fails_it_never_cosigns_a_second_history(memo
     ends: Counter[str] = Counter()
     for call in calls:
         for verdict in FAULTS:
-            folder = copytree(memory, tmp_path / f"{verdict.name}-{call.number}")
-            outcome = sabotage(cosigning(folder), at(call.number, verdict))
+            folder = tmp_path / f"{verdict.name}-{call.number}"
+            judge = at(call.number, verdict)
+
+            def attempt(folder: Path = folder, judge: Judge = judge) -> Outcome:
+                rmtree(folder, ignore_errors=True)
+                return sabotage(cosigning(copytree(memory, folder)), judge)
+
+            outcome = patiently(attempt)
             try:
                 ends[remembered(folder, outcome)] += 1
             except BaseException as error:
@@ -164,8 +170,15 @@ def test_whatever_call_fails_a_cosignature_is_kept_once_and_published_with_its_c
     touched = [call for call in calls if call.file.endswith("-wal") or "checkpoint" in call.file]
     for call in {(call.name, call.file): call for call in touched}.values():
         for verdict in FAULTS if call.name in ("pwrite64", "rename") else (Verdict.LOST, Verdict.LAST):
-            broken = copied(deeds, tmp_path / f"{verdict.name}-{call.number}")
-            outcome = sabotage(keeping(broken), at(call.number, verdict))
+            folder = tmp_path / f"{verdict.name}-{call.number}"
+            judge = at(call.number, verdict)
+
+            def attempt(folder: Path = folder, judge: Judge = judge) -> tuple[Deeds, Outcome]:
+                rmtree(folder, ignore_errors=True)
+                broken = copied(deeds, folder)
+                return broken, sabotage(keeping(broken), judge)
+
+            broken, outcome = patiently(attempt)
             try:
                 after_the_fault(broken, outcome, trust, names)
             except BaseException as error:
