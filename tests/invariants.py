@@ -27,8 +27,7 @@ def check(exchange: Exchange, vkey: str, checkpoints: list[bytes] | None = None)
     _money_stands_with_entries(entries, postings)
     _nothing_below_zero(accounts, budgets)
     _verifies(exchange, vkey, checkpoints)
-    for dimension in ("day", "provider", "buyer", "dataset", "sector"):
-        exchange.counted_volume(dimension)  # I7
+    report.counted_by(house, ("day", "provider", "buyer", "dataset", "sector"))  # I7
 
 
 def _one_outcome(entries: list[dict[str, Any]], runs: dict[str, Any]) -> None:

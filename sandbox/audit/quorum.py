@@ -134,6 +134,14 @@ class TrustPolicy:
             )
         return Opened(checkpoint, MappingProxyType(cosigned))
 
+    def is_met(self, note: bytes) -> bool:
+        """Whether a note that :meth:`open` takes under some quorum meets the policy's own too."""
+        try:
+            self.open(note)
+        except NotCovered:
+            return False
+        return True
+
     def _named(self, quorum: str | None) -> str | None:
         if quorum is None:
             return self.quorum

@@ -100,7 +100,7 @@ def search(home: Path | None, limit: int, cursor: str | None, **options: Any) ->
         click.echo(f"more: the same with --cursor {page.next}", err=True)
 
 
-@audit.command()
+@audit.command(short_help="Show an entry, or those of a query.")
 @say.home_option
 @say.json_option
 @click.argument("name")
@@ -132,7 +132,7 @@ def _tell(shown: "Shown") -> None:
     click.echo(f"  promised first by the checkpoint of size {size} at {_time(at)}{witnessed}")
 
 
-@audit.command()
+@audit.command(short_help="Write entries to a file.")
 @say.home_option
 @_filters
 @click.option(
@@ -155,7 +155,7 @@ def export(home: Path | None, out: Path, *, reveal: bool, **options: Any) -> Non
     _complete(complete)
 
 
-@audit.command()
+@audit.command(short_help="Print the books, to be held against the log.")
 @say.home_option
 def books(home: Path | None) -> None:
     """Print the exchange's books as JSON, for: sandbox verify log --replay --books FILE."""

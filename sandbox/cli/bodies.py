@@ -119,7 +119,7 @@ def new_file(out: Path) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
-@click.command("disclosure")
+@click.command("disclosure", short_help="Check what was disclosed against the log.")
 @click.argument("file", type=_file)
 @click.option("--log", "where", metavar="URL_OR_FOLDER", required=True, help="The log that it is held against.")
 @trust_options

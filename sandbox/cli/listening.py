@@ -31,7 +31,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or "there is no such port"
+        why = (getattr(error, "strerror", None) or "there is no such port").partition(" (while")[0]
         raise Unavailable(
             "address.taken",
             f"{host}, port {port}, cannot be listened on: {why}.",

@@ -21,7 +21,7 @@ def log() -> None:
     """Look at the exchange's log, publish it, recover it."""
 
 
-@log.command()
+@log.command(short_help="Show how database, files and witnesses stand.")
 @say.home_option
 @say.json_option
 def status(home: Path | None, *, as_json: bool) -> None:
@@ -104,7 +104,7 @@ def export(home: Path | None, *, anew: bool) -> None:
     say.done(f"{size} entries are published in {record.folder}")
 
 
-@log.command()
+@log.command(short_help="Bring back entries that the database has lost.")
 @say.home_option
 @say.json_option
 @click.option("--yes", is_flag=True, help="Do it; without, only show what is missing.")

@@ -38,7 +38,7 @@ class Replayed:
     why: str = ""
 
 
-@click.command()
+@click.command(short_help="Pack what a query was decided by.")
 @click.argument("query_id", metavar="QUERY")
 @click.option("--out", type=_file, required=True, help="The file to write (.zip); one that is there is not replaced.")
 @say.home_option
@@ -53,7 +53,7 @@ def pack(query_id: str, out: Path, home: Path | None) -> None:
     say.done(f"wrote {out}. Check it: sandbox verify pack {out} --vkey FILE")
 
 
-@click.command("pack")
+@click.command("pack", short_help="Check an evidence pack, and decide again.")
 @click.argument("file", type=_file)
 @click.option("--log", "where", metavar="URL_OR_FOLDER", help="Compare it with what is published now, too.")
 @click.option("--quorum", help="Demand this witness or group of the policy instead of its quorum; or: none.")

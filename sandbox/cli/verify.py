@@ -104,7 +104,7 @@ def _evidence(trust: Trust, *notes: bytes) -> str:
     return f"Both checkpoints are kept as evidence: {' and '.join(map(str, paths))}. Tell the regulator."
 
 
-@verify.command("log")
+@verify.command("log", short_help="Check the log in a folder or at an address.")
 @click.argument("source", metavar="URL_OR_FOLDER")
 @trust_options
 @click.option("--old", type=_file, help="Another checkpoint you kept: the log must still contain what it promised.")
@@ -147,15 +147,19 @@ def verify_log(
         )
     if not as_json:
         _tell(verdict)
-    if keep:
+    keeps = keep and trust.policy.is_met(verdict.note)  # what was believed on less is no ground to accuse a log by
+    if keeps:
         kept.advance(before, verdict.note)
     if as_json:
-        document = {"verified": True, "kept": str(kept.path) if keep else None, "books": _equal_to(told)}
+        document = {"verified": True, "kept": str(kept.path) if keeps else None, "books": _equal_to(told)}
         click.echo(say.json_text(document | _document(verdict)))
         return
     if told:
         click.echo(f"books: equal to the log's, as of {told['size']} entries")
-    _tell_kept(kept.path if keep else None, before)
+    if keep and not keeps:
+        click.echo("Nothing was kept: the checkpoint lacks the cosignatures that the policy asks for.")
+    else:
+        _tell_kept(kept.path if keep else None, before)
 
 
 def _equal_to(books: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -216,7 +220,7 @@ def _tell_kept(path: Path | None, before: bytes | None) -> None:
         click.echo(f"It continues the {size} entries of your last visit ({path}).")
 
 
-@verify.command("receipt")
+@verify.command("receipt", short_help="Check a receipt of a query.")
 @click.argument("file", type=_file)
 @trust_options
 @click.option("--log", "source", metavar="URL_OR_FOLDER", help="Compare it with what is published now, too.")

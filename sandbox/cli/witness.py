@@ -20,7 +20,7 @@ def witness() -> None:
     """Cosign a log's checkpoints as an independent witness: regulators, auditors and participants can be one."""
 
 
-@witness.command()
+@witness.command(short_help="Make a witness's key, and print its vkey.")
 @click.argument("name")
 @click.option(
     "--alg", type=click.Choice(["ed25519", "ml-dsa-44"]), default="ed25519", show_default=True,
@@ -52,7 +52,7 @@ def init(state: Path) -> None:
     say.done(f"made {state}; keep it with the key, and never restore an older copy")
 
 
-@witness.command()
+@witness.command(short_help="Cosign checkpoints over HTTP.")
 @_state
 @say.key_option
 @click.option("--log", "logs", type=_file, multiple=True, required=True, help="A log's vkey file; may be repeated.")

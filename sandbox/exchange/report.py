@@ -1,7 +1,7 @@
 """What the regulator and the public may ask of the record: volume, its recount from the log, receipts, checkpoint."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -11,7 +11,7 @@ from sandbox.audit import receipt as receipts
 from sandbox.audit import tiles
 from sandbox.audit.bodies import kept_of, require_sealed
 from sandbox.audit.erasures import erased_names
-from sandbox.audit.events import SALT_BYTES, EventType, seal
+from sandbox.audit.events import SALT_BYTES, EventType, read_entry, seal
 from sandbox.core.canonical import canonical, parse
 from sandbox.core.clock import day_of, instant_of
 from sandbox.core.errors import Tampered
@@ -29,7 +29,7 @@ def log_entries(house: House, connection: Connection) -> Iterator[dict[str, Any]
     size = house.log.head(connection).size
     for start in range(0, size, _PAGE):
         for leaf in house.log.entries(connection, start, min(start + _PAGE, size)):
-            yield parse(leaf)
+            yield read_entry(leaf)
 
 
 def counted(house: House, by: str | None = None) -> tuple[Volume, Mapping[str, Volume]]:
@@ -39,11 +39,17 @@ def counted(house: House, by: str | None = None) -> tuple[Volume, Mapping[str, V
         Tampered: ``tampered.ledger`` when it has not, as after a recovery that brought sales back without their money.
         Invalid: ``volume.dimension``.
     """
+    total, parts = counted_by(house, [by] if by else [])
+    return total, parts[by] if by else {}
+
+
+def counted_by(house: House, dimensions: Iterable[str]) -> tuple[Volume, Mapping[str, Mapping[str, Volume]]]:
+    """The same by several dimensions, for one reading of the log."""
     with house.database.read() as connection:  # one snapshot: a query that settles meanwhile is in both or in neither
-        total, parts = volume.volume(connection), volume.volume_by(connection, by) if by else {}
+        total, parts = volume.volume(connection), {by: volume.volume_by(connection, by) for by in dimensions}
         entries = list(log_entries(house, connection))
         recounted = volume.fold(entries)
-        shares = volume.fold_by(entries, _key_of(house, connection, by, entries)) if by else {}
+        shares = {by: volume.fold_by(entries, _key_of(house, connection, by, entries)) for by in parts}
     if (total, parts) != (recounted, shares):
         raise _unequal(entries)
     return total, parts

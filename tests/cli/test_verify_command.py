@@ -253,6 +253,9 @@ def test_a_policy_s_quorum_is_demanded_and_its_checkpoint_kept(desk: Path, run: 
     assert done.stderr.startswith("✗ not covered yet: The checkpoint of size 8 is signed by the log")
     assert beside(desk, "log.policy") == {"log.policy"}
     assert "verified" in run("log", "log", "--policy", "log.policy", "--quorum", "none", "--no-keep").stdout
+    believed = run("log", "log", "--policy", "log.policy", "--quorum", "none").stdout
+    assert "Nothing was kept: the checkpoint lacks the cosignatures" in believed
+    assert beside(desk, "log.policy") == {"log.policy"}, "the genuine log would then be taken for the fork"
     path = desk / "log/checkpoint"
     path.write_bytes(cosign(path.read_bytes(), NAME, WITNESS, 1795341600))
     assert "cosigned by w1 at 2026-11-22T" in run("log", "log", "--policy", "log.policy").stdout

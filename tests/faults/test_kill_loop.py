@@ -132,6 +132,7 @@ def test_two_processes_that_write_at_once_share_one_log_without_a_gap(deeds_anyw
         def work(say: Say) -> None:
             os.close(start)
             with deeds_anywhere.opened() as (database, mine):
+                say("open")
                 os.read(waiting, 1)  # ends when the parent lets both go
                 for first in range(0, EACH, 5):
                     names = [f"{name}_{number}" for number in range(first, first + 5)]
@@ -141,6 +142,7 @@ def test_two_processes_that_write_at_once_share_one_log_without_a_gap(deeds_anyw
         return work
 
     children = [forked(writing(name)) for name in "ab"]
+    assert [os.read(heard, 5) for _, heard in children] == [b"open\n"] * 2
     os.close(start)
     said: list[str] = []
     for child, heard in children:
@@ -153,7 +155,6 @@ def test_two_processes_that_write_at_once_share_one_log_without_a_gap(deeds_anyw
     assert len(names) == 2 * EACH
     for name in "ab":
         assert [each for each in names if each[0] == name] == [f"{name}_{number}" for number in range(EACH)]
-    assert sum(one[0] != other[0] for one, other in itertools.pairwise(names)) > 1, "they never met"
     os.close(waiting)
 
 

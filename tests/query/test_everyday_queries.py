@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from sandbox.core.clock import SystemClock, day_of
 from sandbox.query import analysis, worker
 from sandbox.query.gate import Gate
 from sandbox.query.nodes import Node
@@ -20,7 +21,7 @@ from tests.answers import form, meant
 
 HERE = Path(__file__).parent
 ROWS = 2_000
-TODAY = "2026-11-24"
+TODAY = day_of(SystemClock().now()).isoformat()
 """Where a node stood, and whether a call was written between its operands."""
 
 
