@@ -51,7 +51,6 @@ class Scene:
     def secret(self, role: str, scopes: tuple[str, ...]) -> str | None:
         return self.tokens.get(role) if role != "wrong_scope" else self.scopes[frozenset(scopes)]
 
-
     def admission(self) -> str:
         """The entry that admitted the buyer."""
         entries = self.world.exchange.audit_entries(None, wanted({"type": "participant.admitted", "actor": BUYER}))
