@@ -30,6 +30,7 @@ from sandbox.audit.outcomes import unsigned
 from sandbox.core.errors import Invalid, NotCovered
 
 NONE: Final = "none"
+OWN: Final = ""
 _LOG_KINDS: Final = frozenset({ED25519_NOTE, MLDSA44_COSIGNATURE})
 _WITNESS_KINDS: Final = frozenset({ED25519_COSIGNATURE, MLDSA44_COSIGNATURE})
 _FOREIGN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -108,7 +109,8 @@ class TrustPolicy:
     def open(self, note: bytes, quorum: str | None = None) -> Opened:
         """The checkpoint in a note, once log and witnesses have signed it as the policy asks.
 
-        ``quorum`` names another witness or group than the policy's own, or ``none``.
+        ``quorum`` names another witness or group than the policy's own, or ``none``; the empty name is the policy's
+        own, which must then be there.
 
         Raises:
             Invalid: ``note.malformed``, ``quorum.unknown`` for a quorum the policy does not define, ``quorum.log`` when
@@ -143,8 +145,11 @@ class TrustPolicy:
         return True
 
     def _named(self, quorum: str | None) -> str | None:
-        if quorum is None:
+        if quorum is None or (quorum == OWN and self.quorum):
             return self.quorum
+        if quorum == OWN:
+            hint = "Give a trust policy whose quorum line names a witness or group."
+            raise Invalid("quorum.unknown", "A quorum is demanded, and nothing says of whom.", hint=hint)
         if quorum == NONE:
             return None
         if quorum not in self.witnesses and quorum not in self.groups:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final
 import click
 
 from sandbox.cli import say
-from sandbox.cli.verify import Trust, trust_options, worded
+from sandbox.cli.verify import Trust, quorum_option, trust_options, worded
 from sandbox.core.errors import Conflict, Invalid
 from sandbox.core.files import sync_folder
 
@@ -123,7 +123,7 @@ def new_file(out: Path) -> Iterator[BinaryIO]:
 @click.argument("file", type=_file)
 @click.option("--log", "where", metavar="URL_OR_FOLDER", required=True, help="The log that it is held against.")
 @trust_options
-@click.option("--quorum", help="Demand this witness or group of the policy instead of its quorum; or: none.")
+@quorum_option
 @say.json_option
 def verify_disclosure(file: Path, trust: Trust, where: str, quorum: str | None, *, as_json: bool) -> None:
     """Check that the values in FILE are those that the log sealed, and that none is left out."""

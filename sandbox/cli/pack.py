@@ -10,7 +10,7 @@ import click
 
 from sandbox.cli import say
 from sandbox.cli.bodies import new_file
-from sandbox.cli.verify import Trust, trust_options, worded
+from sandbox.cli.verify import Trust, quorum_option, trust_options, worded
 from sandbox.core.errors import Invalid, Tampered
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def pack(query_id: str, out: Path, home: Path | None) -> None:
 @click.command("pack", short_help="Check an evidence pack, and decide again.")
 @click.argument("file", type=_file)
 @click.option("--log", "where", metavar="URL_OR_FOLDER", help="Compare it with what is published now, too.")
-@click.option("--quorum", help="Demand this witness or group of the policy instead of its quorum; or: none.")
+@quorum_option
 @trust_options
 @say.json_option
 def verify_pack(file: Path, trust: Trust, where: str | None, quorum: str | None, *, as_json: bool) -> None:

@@ -61,6 +61,12 @@ def trust_options(command: Callable[..., None]) -> Callable[..., None]:
     return trusting
 
 
+def quorum_option(command: Callable[..., None]) -> Callable[..., None]:
+    """``--quorum``: another than the policy's; alone it is the policy's own, which must then name one."""
+    words = "Demand this witness or group of the policy instead of its quorum; or: none."
+    return click.option("--quorum", is_flag=False, flag_value="", metavar="[NAME]", help=words)(command)
+
+
 def _trust(vkey_file: Path | None, policy_file: Path | None) -> Trust:
     from sandbox.audit.quorum import TrustPolicy, read_policy
 
@@ -108,7 +114,7 @@ def _evidence(trust: Trust, *notes: bytes) -> str:
 @click.argument("source", metavar="URL_OR_FOLDER")
 @trust_options
 @click.option("--old", type=_file, help="Another checkpoint you kept: the log must still contain what it promised.")
-@click.option("--quorum", help="Demand this witness or group of the policy instead of its quorum; or: none.")
+@quorum_option
 @click.option("--replay", is_flag=True, help="Read the entries too, and count volume and money.")
 @click.option("--books", type=_file, help="Compare with what `sandbox audit books` printed; implies --replay.")
 @click.option("--keep/--no-keep", default=True, help="Keep the checkpoint beside the key or policy file for next time.")
@@ -224,7 +230,7 @@ def _tell_kept(path: Path | None, before: bytes | None) -> None:
 @click.argument("file", type=_file)
 @trust_options
 @click.option("--log", "source", metavar="URL_OR_FOLDER", help="Compare it with what is published now, too.")
-@click.option("--quorum", help="Demand this witness or group of the policy instead of its quorum; or: none.")
+@quorum_option
 @click.option(
     "--signer", "signers", type=_file, multiple=True, help="Who must have signed it (a .pub.jwk); repeatable."
 )

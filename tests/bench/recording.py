@@ -19,8 +19,12 @@ import psycopg
 from sandbox.audit import receipt as receipts
 from sandbox.audit import tiles
 from sandbox.audit.events import EventType
+from sandbox.audit.layout import WIDTH, node_of
 from sandbox.audit.log import Log, guard_statements, written_down
+from sandbox.audit.merkle import inclusion_proof
 from sandbox.audit.note import verifier_key
+from sandbox.audit.replay import Exported
+from sandbox.audit.source import open_source
 from sandbox.audit.store import log_body, log_cosignature, log_entry, log_head, log_tile
 from sandbox.audit.verify import verify_log, verify_receipt
 from sandbox.core.database import Database, Transaction, Unit, metadata, open_engine, sqlite_url
@@ -254,6 +258,25 @@ def _verified(bench: Bench, book: Book, directory: Path, count: int) -> Iterator
     )
     yield _entries("verify log", many, found["verify"], count, found["hashed"], "two SHA-256 an entry")
     yield _entries("verify log --replay", count, found["replay"], count, found["read"], "two SHA-256 and JSON an entry")
+    yield _included(bench, long, many)
+
+
+def _included(bench: Bench, directory: Path, size: int) -> Row:
+    """An inclusion proof out of the published tiles, of another entry each time."""
+    with open_source(directory) as source:
+        exported, numbers = Exported(source), itertools.cycle(range(0, size, 7919))
+        tile = exported.tile(0, 0, WIDTH)
+
+        def hashed() -> None:
+            for _ in range(size.bit_length()):
+                hashlib.sha256(tile[:65]).digest()
+
+        acts: dict[str, Act] = {
+            "proof": lambda: inclusion_proof(next(numbers), size, node_of(size, exported.tile)),
+            "path": hashed,
+        }
+        found = medians(bench, bench.sized(300, 40), acts)
+    return compared(f"inclusion proof in {size:,} entries, files", found["proof"], "its path hashed", found["path"])
 
 
 def _entries(what: str, count: int, seconds: float, least: int, bare: float, against: str) -> Row:

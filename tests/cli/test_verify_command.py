@@ -261,6 +261,8 @@ def test_a_policy_s_quorum_is_demanded_and_its_checkpoint_kept(desk: Path, run: 
     assert "cosigned by w1 at 2026-11-22T" in run("log", "log", "--policy", "log.policy").stdout
     assert (desk / "log.policy.seen").read_bytes() == path.read_bytes()
     assert "quorum.unknown" in run("log", "log", "--policy", "log.policy", "--quorum", "w2", code=2).stderr
+    assert "cosigned by w1" in run("log", "log", "--policy", "log.policy", "--quorum").stdout
+    assert "nothing says of whom" in run("log", "log", "--vkey", "log.vkey", "--quorum", code=2).stderr
 
 
 def test_a_receipt_or_books_beyond_what_is_published_are_not_covered_yet(desk: Path, run: Run) -> None:
