@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from sandbox import bootstrap
 from sandbox.jail.jail import Jail
-from tests.world import World
+from tests.world import INDEX, World
 
 # a busy machine, or the first run of all, is no failure
 hypothesis.settings.register_profile(
@@ -159,6 +159,7 @@ def _kept_jails() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bootstrap, "Jail", kept)
+        patch.setattr("sandbox.query.checker._SPARES", 1)  # most tests ask a query or two
         yield
     for jail in made.values():
         jail.end()
@@ -183,4 +184,9 @@ def ready_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A closed exchange with datasets and agreements too, to be copied by tests."""
     world = World(tmp_path_factory.mktemp("ready")).ready()
     world.exchange.close()
+    asked = world.copy_to(tmp_path_factory.mktemp("asked"))  # so that its extracts need not be made by each test
+    asked.query()
+    asked.query("SELECT noi FROM chi_so", dataset=INDEX)
+    asked.exchange.close()
+    shutil.copytree(asked.home / "extracts", world.home / "extracts", dirs_exist_ok=True)
     return world
