@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from sandbox.audit.merkle import HASH_BYTES, Node, complete_root
+from sandbox.audit.merkle import HASH_BYTES, Node, packed_root
 from sandbox.core.errors import Invalid
 
 ReadTile: TypeAlias = Callable[[int, int, int], bytes]
@@ -61,7 +61,7 @@ def node_of(size: int, read: ReadTile) -> Node:
         n, first = divmod(index << rise, WIDTH)
         width = min(WIDTH, (size >> (HEIGHT * level)) - n * WIDTH)
         part = cached(level, n, width)[HASH_BYTES * first : HASH_BYTES * (first + (1 << rise))]
-        return complete_root(split(part))
+        return packed_root(part)
 
     return node
 

@@ -12,6 +12,7 @@ Node: TypeAlias = Callable[[int, int], bytes]
 
 HASH_BYTES: Final = 32
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+_NODE: Final = hashlib.sha256(b"\1")  # a copy of a begun hash is quicker than a new one
 
 
 def leaf_hash(leaf: bytes) -> bytes:
@@ -39,6 +40,20 @@ def complete_root(hashes: Sequence[bytes]) -> bytes:
     while len(hashes) > 1:
         hashes = [node_hash(*pair) for pair in zip(hashes[::2], hashes[1::2], strict=True)]
     return hashes[0]
+
+
+def packed_root(hashes: bytes) -> bytes:
+    """The root over a power of two of hashes, side by side: all pairs of a row, then all pairs of those."""
+    begun, pair = _NODE.copy, 2 * HASH_BYTES
+    while len(hashes) > HASH_BYTES:
+        row: list[bytes] = []
+        add = row.append
+        for at in range(0, len(hashes), pair):
+            hashed = begun()
+            hashed.update(hashes[at : at + pair])
+            add(hashed.digest())
+        hashes = b"".join(row)
+    return hashes
 
 
 def complete_subtrees(start: int, stop: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from sandbox.audit.layout import (
     tile_path,
     unbundle,
 )
-from sandbox.audit.merkle import EMPTY_ROOT, HASH_BYTES
+from sandbox.audit.merkle import EMPTY_ROOT, HASH_BYTES, packed_root
 from sandbox.audit.note import Checkpoint
 from sandbox.audit.outcomes import mismatch
 from sandbox.audit.source import Source
@@ -24,7 +24,6 @@ from sandbox.core.errors import Invalid, Tampered, Unavailable
 
 # a copy of a begun hash is quicker than a new one, and a million entries take two million of them
 _LEAF: Final = hashlib.sha256(b"\0")
-_NODE: Final = hashlib.sha256(b"\1")
 
 
 def leaf_hashes(leaves: Iterable[bytes]) -> bytes:
@@ -36,20 +35,6 @@ def leaf_hashes(leaves: Iterable[bytes]) -> bytes:
         hashed.update(leaf)
         add(hashed.digest())
     return b"".join(hashes)
-
-
-def tile_root(hashes: bytes) -> bytes:
-    """The root over a full tile: all pairs of a row, then all pairs of those."""
-    begun, pair = _NODE.copy, 2 * HASH_BYTES
-    while len(hashes) > HASH_BYTES:
-        row: list[bytes] = []
-        add = row.append
-        for at in range(0, len(hashes), pair):
-            hashed = begun()
-            hashed.update(hashes[at : at + pair])
-            add(hashed.digest())
-        hashes = b"".join(row)
-    return hashes
 
 
 class Exported:
@@ -164,7 +149,7 @@ class Replay:
         for n, (leaves, hashes) in enumerate(self._exported.full(full)):
             _agree(tile_path(0, n), hashes, leaf_hashes(leaves))
             self._note(n, hashes)
-            self._rise(n + 1, tile_root(hashes))
+            self._rise(n + 1, packed_root(hashes))
             yield leaves
         last = b""
         if rest:
@@ -213,7 +198,7 @@ class Replay:
             hashes, n = b"".join(row), (done >> (HEIGHT * level)) - 1
             _agree(tile_path(level, n), self._exported.tile(level, n, WIDTH), hashes)
             row.clear()
-            root = tile_root(hashes)
+            root = packed_root(hashes)
 
     def _close(self, lowest: bytes) -> None:
         for level, row in enumerate(self._open, 1):
