@@ -1,17 +1,17 @@
 """The verbs of evidence: pack all that a query was decided by, and judge such a pack without the exchange."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from sandbox.cli import say
 from sandbox.cli.bodies import new_file
 from sandbox.cli.verify import Trust, quorum_option, trust_options, worded
-from sandbox.core.errors import Invalid, Tampered
+from sandbox.core.errors import Tampered
 
 if TYPE_CHECKING:
     from sandbox.audit.evidence import Asked, PackVerdict
@@ -88,36 +88,20 @@ def replayed(asked: "Asked") -> Replayed:
     """Make a decision of the log again, by the policies and the question that it names.
 
     Raises:
-        Invalid: ``policy.invalid`` when the files are no policies.
-        Unavailable: the policies cannot be run here.
+        Invalid, Unavailable: as :func:`sandbox.cli.replaying.decided`.
     """
     if asked.question is None or asked.policies is None:
         why = "the question was erased or never put" if asked.question is None else "its policies are not in the pack"
         return _compared(asked, None, UNKNOWN, why)
-    from sandbox.policy.bundle import Bundle
-    from sandbox.policy.embedded import Embedded
+    from sandbox.cli.replaying import decided
 
-    decision = Embedded(Bundle.of(asked.policies)).decide(_question(asked.question))
+    decision = decided(asked.policies, asked.question)
     same = decision.allow == asked.allow and asked.reasons in {None, decision.reasons}
     return _compared(asked, decision.reasons, EQUAL if same and decision.policy == asked.bundle else NOT_EQUAL)
 
 
 def _compared(asked: "Asked", again: tuple[str, ...] | None, outcome: str, why: str = "") -> Replayed:
     return Replayed(asked.entry, asked.kind, asked.allow, asked.reasons, again, outcome, why)
-
-
-def _question(said: Mapping[str, Any]) -> Any:
-    from sandbox.core.canonical import canonical
-    from sandbox.policy.decision import Question
-
-    match said:
-        case {"subject": dict(), "action": {"name": str(action)}, "resource": dict(), "context": dict()}:
-            question = Question(said["subject"], action, said["resource"], said["context"])
-            if canonical(question.as_input()) == canonical(dict(said)):
-                return question
-    raise Invalid(
-        "policy.question", "What is sealed as the question is none that policies are asked.", hint="Tell the regulator."
-    )
 
 
 def _tell(verdict: "PackVerdict", decisions: list[Replayed], content: bytes, teller: str) -> None:

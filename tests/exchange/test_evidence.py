@@ -13,9 +13,10 @@ import pytest
 from sandbox.audit.evidence import PackVerdict, verify_pack
 from sandbox.audit.pack import packed, unpacked
 from sandbox.audit.source import open_source
+from sandbox.cli import replaying
 from sandbox.cli.pack import EQUAL, NOT_EQUAL, UNKNOWN, replayed
 from sandbox.core.canonical import canonical, digest, parse
-from sandbox.core.errors import Invalid, NotFound, SandboxError, Tampered
+from sandbox.core.errors import Invalid, NotFound, SandboxError, Tampered, Unavailable
 from sandbox.exchange import erase, policies
 from tests.world import BUYER, INDEX, PROVIDER, REGULATOR, TRIPS, World
 
@@ -199,6 +200,25 @@ def test_a_decision_other_than_the_policies_make_is_not_equal(given: tuple[str, 
     assert replayed(replace(ran, allow=False, reasons=("CONT-04",), question=elsewhere)).outcome == NOT_EQUAL
     with pytest.raises(Invalid):
         replayed(replace(ran, question={**elsewhere, "more": 1}))
+
+
+ENDLESS = """package exchange.authz
+decision := {"allow": count(pairs) > 0}
+pairs := [1 | some i in numbers.range(1, N); some j in numbers.range(1, N); i == j]
+"""
+
+
+@pytest.mark.parametrize("most", ["30000", "300000000"], ids=["time", "memory"])
+def test_policies_that_do_not_end_are_ended(
+    given: tuple[str, str, bytes], most: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "SECONDS", 2)
+    vkey, _, content = given
+    ran, _ = verify_pack(content, vkey).decisions
+    policies = {"exchange/authz/endless.rego": ENDLESS.replace("N", most).encode()}
+    with pytest.raises(Unavailable) as refusal:
+        replayed(replace(ran, policies=policies))
+    assert refusal.value.code == "verify.replay"
 
 
 def test_what_a_pack_lacks_is_said(given: tuple[str, str, bytes]) -> None:
