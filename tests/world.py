@@ -274,6 +274,12 @@ class World:
             self.agree(dataset)
         return self
 
+    def forget_extracts(self) -> None:
+        """Start again without extracts: the next query makes its own anew."""
+        for path in (self.home / "extracts").iterdir():
+            path.unlink()
+        self.reopen()
+
     def query(self, sql: str = PER_ROUTE, *, buyer: str = BUYER, dataset: str = TRIPS, **asked: Any) -> Result:
         names = asked.pop("agreements", None) or (self.agreements[dataset, BUYER],)
         request = QueryRequest(sql, tuple(names), asked.pop("purpose", "nghien_cuu"), **asked)

@@ -82,6 +82,7 @@ def test_a_manifest_signed_as_something_else_or_by_two_parties_lists_nothing(rea
 
 # --- files of the home ---
 def test_a_dataset_swapped_on_the_disk_is_noticed_before_an_extract_is_made_of_it(ready: World) -> None:
+    ready.forget_extracts()
     for file in (ready.home / "datasets").rglob("*.parquet"):
         table = pq.read_table(file)
         file.chmod(0o644)

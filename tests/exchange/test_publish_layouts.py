@@ -30,12 +30,6 @@ def shelved(world: World) -> tuple[list[Path], list[Path]]:
     return [path for path in files if "-" not in path.name], [path for path in files if "-" in path.name]
 
 
-def forget_extracts(world: World) -> None:
-    for path in (world.home / "extracts").iterdir():
-        path.unlink()
-    world.reopen()
-
-
 def test_a_copy_stands_beside_the_signed_file_under_both_digests(world: World) -> None:
     version = world.publish(TRIPS)
     ((signed,), (copy,)) = shelved(world)
@@ -72,7 +66,7 @@ def test_a_copy_that_is_gone_is_made_again_from_what_was_signed(ready: World) ->
     copies = {path.name: path.read_bytes() for path in shelved(ready)[1]}
     for copy in shelved(ready)[1]:
         copy.unlink()
-    forget_extracts(ready)
+    ready.forget_extracts()
     assert ready.rows(ready.query()) == expected
     (made,) = shelved(ready)[1]
     assert made.read_bytes() == copies[made.name]
@@ -82,7 +76,7 @@ def test_many_who_need_a_copy_that_is_gone_all_get_their_rows(ready: World) -> N
     expected = ready.rows(ready.query())
     for copy in shelved(ready)[1]:
         copy.unlink()
-    forget_extracts(ready)
+    ready.forget_extracts()
     results: list[list[tuple[Any, ...]]] = []
     threads = [threading.Thread(target=lambda: results.append(ready.rows(ready.query()))) for _ in range(4)]
     for thread in threads:
@@ -103,6 +97,7 @@ def damage(path: Path) -> None:
 
 @pytest.mark.parametrize("which", [0, 1], ids=["signed", "copy"])
 def test_a_bit_that_turns_in_either_file_is_noticed_before_an_extract_is_made(ready: World, which: int) -> None:
+    ready.forget_extracts()
     for path in shelved(ready)[which]:
         damage(path)
     with pytest.raises(Tampered) as refusal:
@@ -112,6 +107,7 @@ def test_a_bit_that_turns_in_either_file_is_noticed_before_an_extract_is_made(re
 
 
 def test_without_copy_and_signed_file_nothing_can_be_served(ready: World) -> None:
+    ready.forget_extracts()
     for paths in shelved(ready):
         for path in paths:
             path.unlink()

@@ -83,6 +83,7 @@ def test_a_suspended_agreement_is_not_served_by_a_worker_that_is_warm(ready: Wor
 
 
 def test_what_stands_behind_the_relations_is_sealed_in_the_log(ready: World) -> None:
+    ready.forget_extracts()
     ready.query("SELECT noi FROM chi_so", dataset=INDEX)
     authorized = next(entry for entry in reversed(ready.entries()) if entry["type"] == "query.authorized")
     with ready.exchange.house.database.read() as connection:
@@ -93,6 +94,7 @@ def test_what_stands_behind_the_relations_is_sealed_in_the_log(ready: World) -> 
 
 
 def test_an_extract_altered_on_the_disk_fails_the_query_and_charges_nothing(ready: World) -> None:
+    ready.forget_extracts()
     ready.query("SELECT noi FROM chi_so", dataset=INDEX)
     (extract,) = (ready.home / "extracts").iterdir()
     content = extract.read_bytes()
