@@ -11,7 +11,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NoReturn, Self
 
@@ -101,10 +101,6 @@ class TrustPolicy:
                 hint="Leave one line of it: log VKEY.",
             )
         return self.logs[0]
-
-    def of_log(self, verifier: Verifier) -> "TrustPolicy":
-        """The same policy for a log known from elsewhere, whatever logs the policy names."""
-        return replace(self, logs=(verifier,))
 
     def open(self, note: bytes, quorum: str | None = None) -> Opened:
         """The checkpoint in a note, once log and witnesses have signed it as the policy asks.

@@ -51,17 +51,6 @@ def export(engine: Engine, directory: Path) -> int:
         return head.size
 
 
-def require_continuation(engine: Engine, directory: Path) -> None:
-    """Refuse a database that does not continue the published log.
-
-    Raises:
-        Tampered: as :func:`export`.
-    """
-    content = checkpoint_in(directory)  # first, for a neighbour may commit and publish before the database is read
-    with engine.connect() as connection:
-        published(connection, content)
-
-
 @contextmanager
 def alone(directory: Path) -> Iterator[None]:
     """Hold a published folder, so that nobody else exports to it meanwhile."""

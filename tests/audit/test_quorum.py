@@ -1,6 +1,7 @@
 """Trust policies: what the file says, what it may not say, and when a checkpoint counts under it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -109,7 +110,7 @@ def test_a_policy_without_a_log_serves_for_one_known_from_elsewhere() -> None:
     with pytest.raises(Invalid) as refusal:
         policy.open(cosigned(["X1"]))
     assert refusal.value.code == "quorum.log"
-    known = policy.of_log(TrustPolicy.of_vkey(LOG_VKEY).log)
+    known = replace(policy, logs=(TrustPolicy.of_vkey(LOG_VKEY).log,))
     assert known.open(cosigned(["X1"])).cosigned == {"X1": 1_795_341_600}
 
 
